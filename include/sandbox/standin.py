@@ -1,0 +1,396 @@
+"""The frame of every stand-in: state that survives a restart, a virtual clock, published limits, faults, a request log.
+
+A stand-in is a class with `name`, `routes` (werkzeug rules) and handlers; it keeps objects in `self.store`:
+
+    class StandIn(Frame):
+        name = "zendesk"
+        limits = (Limit("api", 700, 60),)
+        routes = (Route("GET", "/api/v2/users/<int:user_id>", "show_user"),)
+        def show_user(self, request, user_id): return json_reply(200, {...})
+
+Control, on the same port, for tests and `make run`:
+
+| request | does |
+|---|---|
+| `GET/PUT /_sandbox/clock` | reads or moves the virtual date: `{"date": "2027-03-01"}` |
+| `PUT /_sandbox/faults` | sets the fault script, a list of `Fault` fields; `[]` clears it |
+| `GET /_sandbox/requests` | every vendor request so far: method, path, status, whether it could change something, virtual date |
+| `GET /_sandbox/dump` | JSON lines, one stored object each, sorted: `{"kind", "id", …}` |
+| `POST /_sandbox/seed` | adds objects: `{"kind": [{"id": …, …}, …]}` |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import socket
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One vendor route; `changing` says whether it may alter state (default: by method), `group` picks its limit."""
+
+    method: str
+    rule: str
+    handler: str
+    changing: bool | None = None
+    group: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A published limit: `calls` per `seconds` for routes of `group`."""
+
+    group: str
+    calls: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong, `times` times, on requests whose method and path match.
+
+    Kinds: `status` (answer `status` with `body` and `headers`, do nothing), `lie` (answer as if done, change nothing),
+    `cut_after` (do it, then cut the connection), `cut_before` (cut at once), `html` (an HTML page with `status`),
+    `slow` (wait `seconds`, then do it), and any other word, which handlers may ask for with `self.fault("word", request)`.
+    """
+
+    kind: str
+    method: str = ".*"
+    path: str = ".*"
+    times: int = 1
+    after: int = 0
+    status: int = 503
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    seconds: float = 0.0
+
+
+class Store:
+    """Objects by kind and id, in memory, written through to SQLite; a request can be undone as a whole."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
+        self._undo: list[tuple[str, str, dict[str, Any] | None]] = []
+        self._db = sqlite3.connect(str(path) if path else ":memory:", check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS object (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))")
+        for kind, key, body in self._db.execute("SELECT kind, id, body FROM object"):
+            self._kinds.setdefault(kind, {})[key] = json.loads(body)
+
+    def get(self, kind: str, key: object) -> dict[str, Any] | None:
+        """Return a copy-free reference to one object, or None; change it only through `put`."""
+        return self._kinds.get(kind, {}).get(str(key))
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Return all objects of a kind in insertion order."""
+        return list(self._kinds.get(kind, {}).values())
+
+    def keys(self, kind: str) -> list[str]:
+        """Return all ids of a kind in insertion order."""
+        return list(self._kinds.get(kind, {}))
+
+    def put(self, kind: str, key: object, body: Mapping[str, Any]) -> None:
+        """Store one object (a new dictionary is kept)."""
+        objects = self._kinds.setdefault(kind, {})
+        self._undo.append((kind, str(key), objects.get(str(key))))
+        objects[str(key)] = dict(body)
+
+    def update(self, kind: str, key: object, **changes: Any) -> dict[str, Any]:
+        """Change some fields of one object and return it."""
+        body = {**(self.get(kind, key) or {}), **changes}
+        self.put(kind, key, body)
+        return body
+
+    def delete(self, kind: str, key: object) -> None:
+        """Remove one object; nothing happens when it is not there."""
+        objects = self._kinds.setdefault(kind, {})
+        if str(key) in objects:
+            self._undo.append((kind, str(key), objects.pop(str(key))))
+
+    def next_id(self, kind: str, start: int = 1) -> int:
+        """Return a fresh integer id for a kind."""
+        counter = self.update(
+            "_counter", kind, value=max(start, (self.get("_counter", kind) or {"value": start - 1})["value"] + 1)
+        )
+        return int(counter["value"])
+
+    def commit(self) -> None:
+        """Write what changed since the last commit to disk."""
+        if self._undo:
+            self._db.execute("BEGIN")
+            for kind, key in {(k, i) for k, i, _ in self._undo}:
+                body = self.get(kind, key)
+                if body is None:
+                    self._db.execute("DELETE FROM object WHERE kind = ? AND id = ?", (kind, key))
+                else:
+                    self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (kind, key, json.dumps(body)))
+            self._db.execute("COMMIT")
+            self._undo.clear()
+
+    def rollback(self) -> None:
+        """Undo what changed since the last commit."""
+        for kind, key, before in reversed(self._undo):
+            if before is None:
+                self._kinds[kind].pop(key, None)
+            else:
+                self._kinds[kind][key] = before
+        self._undo.clear()
+
+    def dump(self) -> Iterator[dict[str, Any]]:
+        """Yield every object with its kind and id, sorted; counters and other underscore kinds are left out."""
+        for kind in sorted(k for k in self._kinds if not k.startswith("_")):
+            for key in sorted(self._kinds[kind]):
+                yield {"kind": kind, "id": key, **self._kinds[kind][key]}
+
+
+class Cut(Exception):
+    """Handlers raise this to cut the connection without an answer."""
+
+
+def json_reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON response."""
+    return Response(
+        json.dumps(body), status=status, headers=dict(headers or {}), content_type="application/json; charset=utf-8"
+    )
+
+
+class Frame:
+    """The base of every stand-in."""
+
+    name: ClassVar[str]
+    routes: ClassVar[tuple[Route, ...]] = ()
+    limits: ClassVar[tuple[Limit, ...]] = ()
+
+    def __init__(self, folder: Path | None = None, *, limit_factor: float = 1.0) -> None:
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.store = Store(folder / f"{self.name}.sqlite" if folder else None)
+        self.requests: list[dict[str, Any]] = []
+        self._log = (folder / f"{self.name}.requests.jsonl").open("a", buffering=1) if folder else None
+        self.faults: list[Fault] = []
+        self.lock = threading.RLock()
+        self.limit_factor = limit_factor
+        self._windows: dict[str, deque[float]] = {limit.group: deque() for limit in self.limits}
+        self._map = Map(
+            [Rule(r.rule, methods=[r.method], endpoint=r) for r in self.routes],
+            strict_slashes=False, merge_slashes=False,
+        )  # fmt: skip
+
+    # -- clock -----------------------------------------------------------------------------------------------------
+    def now(self) -> dt.datetime:
+        """Return the virtual time: real UTC plus the stored offset."""
+        offset = (self.store.get("_sandbox", "clock") or {"days": 0})["days"]
+        return dt.datetime.now(dt.UTC) + dt.timedelta(days=offset)
+
+    def set_date(self, date: dt.date) -> None:
+        """Move the virtual clock so that today in Seoul is `date`."""
+        seoul = dt.datetime.now(dt.timezone(dt.timedelta(hours=9))).date()
+        with self.lock:
+            self.store.put("_sandbox", "clock", {"days": (date - seoul).days})
+            self.on_clock()
+            self.store.commit()
+
+    def on_clock(self) -> None:
+        """Let time-driven changes happen (recycle bins, background deletions); called before every request too."""
+
+    # -- requests --------------------------------------------------------------------------------------------------
+    def fault(self, kind: str, request: Request) -> Fault | None:
+        """Return (and use up) the first matching fault of `kind`, if any."""
+        return self._take(request, {kind})
+
+    def _take(self, request: Request, kinds: set[str]) -> Fault | None:
+        for fault in self.faults:
+            if (
+                fault.kind in kinds
+                and fault.times > 0
+                and re.fullmatch(fault.method, request.method)
+                and re.search(fault.path, request.path)
+            ):
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
+                fault.times -= 1
+                return fault
+        return None
+
+    def too_many(self, request: Request, limit: Limit) -> Response:
+        """Answer a request over its limit; vendors override the shape."""
+        return json_reply(429, {"error": "TooManyRequests"}, {"Retry-After": "1"})
+
+    def authorize(self, request: Request) -> Response | None:
+        """Return an error response when the request's credentials are not accepted."""
+        return None
+
+    def not_found(self, request: Request) -> Response:
+        """Answer a path the vendor does not have."""
+        return json_reply(404, {"error": "NotFound"})
+
+    def _limited(self, request: Request, group: str) -> Response | None:
+        for limit in self.limits:
+            if limit.group != group:
+                continue
+            window, now = self._windows[group], time.monotonic()
+            while window and window[0] <= now - limit.seconds:
+                window.popleft()
+            if len(window) >= limit.calls * self.limit_factor:
+                return self.too_many(request, limit)
+            window.append(now)
+        return None
+
+    def _handle(self, request: Request) -> tuple[Response, bool]:
+        self.on_clock()
+        adapter = self._map.bind_to_environ(request.environ)
+        try:
+            route, arguments = adapter.match()
+        except HTTPException:
+            return self.not_found(request), request.method not in READS
+        changing = request.method not in READS if route.changing is None else route.changing
+        refused = self._limited(request, route.group) or self.authorize(request)
+        if refused is not None:
+            return refused, changing
+        return getattr(self, route.handler)(request, **arguments), changing
+
+    def respond(self, request: Request) -> Response:
+        """Answer one vendor request under the fault script; state and log are committed before the answer leaves."""
+        with self.lock:
+            fault = self._take(request, {"status", "html", "lie", "cut_before", "cut_after", "slow"})
+            kind = fault.kind if fault else None
+        if fault and kind == "slow":
+            time.sleep(fault.seconds)
+        with self.lock:
+            changing = request.method not in READS
+            if fault and kind == "status":
+                response = json_reply(
+                    fault.status, fault.body if fault.body is not None else {"error": "fault"}, fault.headers
+                )
+            elif fault and kind == "html":
+                response = Response(
+                    "<html><body>Service unavailable</body></html>",
+                    status=fault.status,
+                    headers=fault.headers,
+                    content_type="text/html",
+                )
+            elif kind == "cut_before":
+                self._record(request, 0, changing=False)
+                raise Cut
+            else:
+                try:
+                    response, changing = self._handle(request)
+                except BaseException:
+                    self.store.rollback()
+                    raise
+            if kind == "lie":
+                self.store.rollback()
+            else:
+                self.store.commit()
+            self._record(request, response.status_code, changing=changing and kind not in {"status", "html", "lie"})
+            if kind == "cut_after":
+                raise Cut
+            return response
+
+    def _record(self, request: Request, status: int, *, changing: bool) -> None:
+        line = {
+            "method": request.method,
+            "path": request.full_path.rstrip("?"),
+            "status": status,
+            "changing": changing,
+            "date": self.now().date().isoformat(),
+        }
+        self.requests.append(line)
+        if self._log:
+            self._log.write(json.dumps(line) + "\n")
+
+    # -- control ---------------------------------------------------------------------------------------------------
+    def _control(self, request: Request) -> Response:
+        what = request.path.removeprefix("/_sandbox/")
+        if what == "clock":
+            if request.method == "PUT":
+                self.set_date(dt.date.fromisoformat(json.loads(request.get_data())["date"]))
+            return json_reply(200, {"date": (self.now() + dt.timedelta(hours=9)).date().isoformat()})
+        if what == "faults" and request.method == "PUT":
+            self.faults = [Fault(**f) for f in json.loads(request.get_data())]
+            return json_reply(200, {"faults": len(self.faults)})
+        if what == "requests":
+            return json_reply(200, self.requests)
+        with self.lock:
+            if what == "dump":
+                return Response(
+                    "".join(json.dumps(o, ensure_ascii=False, sort_keys=True) + "\n" for o in self.store.dump()),
+                    content_type="application/x-ndjson",
+                )
+            if what == "seed" and request.method == "POST":
+                return json_reply(200, {"added": self.seed(json.loads(request.get_data()))})
+        return json_reply(404, {"error": "unknown control"})
+
+    def seed(self, objects: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
+        """Add objects by kind; every one needs `id`. Returns how many."""
+        for kind, rows in objects.items():
+            for row in rows:
+                self.store.put(kind, row["id"], row)
+        self.store.commit()
+        return sum(len(rows) for rows in objects.values())
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """The WSGI application."""
+        request = Request(environ)
+        try:
+            request.get_data()  # read the body before answering, or a kept-alive connection breaks
+            response = self._control(request) if request.path.startswith("/_sandbox/") else self.respond(request)
+        except Cut:
+            connection: socket.socket = environ["werkzeug.socket"]
+            connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+            raise ConnectionError("cut on purpose") from None
+        return response(environ, start_response)
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *_args: object, **_kwargs: object) -> None:
+        """Say nothing: the stand-in keeps its own log."""
+
+    def log_error(self, *_args: object) -> None:
+        """Say nothing: cut connections are part of the play."""
+
+
+class Serving:
+    """A stand-in on a loopback port, in a thread; use as a context manager."""
+
+    def __init__(self, standin: Frame, port: int = 0) -> None:
+        self.standin = standin
+        self._server = make_server("127.0.0.1", port, standin, threaded=True, request_handler=_Handler)
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Serving:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
