@@ -211,6 +211,7 @@ archive_row = Table(
     Column("row_id", BigInteger, Identity(), primary_key=True),
     Column("disposal_id", ForeignKey(f"{SCHEMA}.disposal.disposal_id"), nullable=False, index=True),
     Column("record_sha256", Text, nullable=False, comment="keyed digest of the source record's identity: no row twice"),
+    Column("fingerprint", Text, nullable=False, comment="keyed digest of what is kept and until when"),
     Column("archive_tag", Text, nullable=False),
     Column("rule_id", Text, nullable=False, comment="the law's rule: R-02i, R-02b, R-03, R-04, R-05 or R-07"),
     Column("last_day", Date, nullable=False),
@@ -224,6 +225,17 @@ archive_row = Table(
     _now("staged_at"),
     UniqueConstraint("record_sha256", "rule_id"),
     Index("ix_archive_row_unpacked", "rule_id", "window_end", postgresql_where=text("object_key IS NULL")),
+    Index("ix_archive_row_object", "object_key", "archive_tag"),
+)
+
+archive_wait = Table(
+    "archive_wait",
+    metadata,
+    Column("disposal_id", ForeignKey(f"{SCHEMA}.disposal.disposal_id"), primary_key=True),
+    Column("record_sha256", Text, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Index("ix_archive_wait_record", "record_sha256", "rule_id"),
+    comment="this disposal may not act before that record is in a checked object",
 )
 
 archive_object = Table(
@@ -241,7 +253,10 @@ archive_object = Table(
     Column("last_day", Date, nullable=False, comment="latest last day of the group"),
     Column("destroy_by", Date, nullable=False, comment="earliest destroy_by of the group"),
     Column("storage_class", Text, nullable=False),
-    Column("state", Text, nullable=False, comment="writing, checked, destroying, destroyed"),
+    Column("state", Text, nullable=False, comment="writing, checked, destroying, destroyed, gone, or abandoned"),
+    Column("legal_hold", Boolean, nullable=False, server_default=text("false"), comment="a held subject's own copy"),
+    Column("copied_from", Text, comment="the object a held subject was copied from"),
+    Column("keys_until", Date, comment="destroyed keys may live in a backup until this business date"),
     _now("written_at"),
     Column("checked_at", DateTime(timezone=True)),
     Column("destroyed_at", DateTime(timezone=True)),
@@ -253,6 +268,18 @@ archive_key = Table(
     Column("object_key", ForeignKey(f"{SCHEMA}.archive_object.object_key"), primary_key=True),
     Column("archive_tag", Text, primary_key=True),
     Column("wrapped_key", LargeBinary, nullable=False),
+)
+
+archive_record = Table(
+    "archive_record",
+    metadata,
+    Column("record_sha256", Text, primary_key=True),
+    Column("rule_id", Text, primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("archive_tag", Text, nullable=False),
+    Column("object_key", ForeignKey(f"{SCHEMA}.archive_object.object_key"), nullable=False),
+    Index("ix_archive_record_object", "object_key", "archive_tag"),
+    comment="keyed digests of what is archived, so that a second extraction adds nothing",
 )
 
 archive_link = Table(

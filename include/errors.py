@@ -10,6 +10,7 @@ RetentionError
 │   ├── Refused               this processor must not be called again tonight (key, permission, plan error)
 │   └── NeedsPerson           one record needs a decision; the rest of the batch goes on
 ├── ArchiveError              the statutory archive could not be proven; nothing may be destroyed at the source
+│   └── ArchiveUnreachable    its store gave no answer; the next run looks again
 └── EvidenceError             the log is not what it should be
     └── VerificationError     a check of exported evidence failed
 
@@ -84,6 +85,10 @@ class NeedsPerson(ProcessorError):
 
 class ArchiveError(RetentionError):
     """The statutory archive could not be written or proven; the source stays untouched."""
+
+
+class ArchiveUnreachable(ArchiveError):
+    """The archive's store gave no answer, or one that says nothing; what it holds is read before anything is assumed."""
 
 
 class EvidenceError(RetentionError):

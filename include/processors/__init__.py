@@ -133,11 +133,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A published limit, scaled to our share by policy: `calls` per `seconds`."""
+    """A published limit, scaled to our share by policy: `calls` per `seconds`.
+
+    `burst` is the part of the window's calls that may go at once; 1 for a limit counted by the day.
+    """
 
     name: str
     calls: int
     seconds: float
+    burst: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -37,18 +38,28 @@ S3_PORTS = (
     "admin",
 )
 
+_LOCKS = (
+    "PutObjectRetention",
+    "GetObjectRetention",
+    "PutObjectLegalHold",
+    "GetObjectLegalHold",
+    "GetBucketObjectLockConfiguration",
+)
+"""SeaweedFS asks for these by name before it takes or shows a lock; `Write` alone is not enough."""
+
 S3_IDENTITIES = {
     "admin": ["Admin", "Read", "Write", "List", "Tagging", "BypassGovernanceRetention"],
     "eraser": ["Read:live", "Write:live", "List:live", "Tagging:live"],
-    "archiver": ["Read:archive", "Write:archive", "List:archive", "Tagging:archive"],
-    "notary": ["Read:evidence", "Write:evidence", "List:evidence"],
+    "archiver": ["Read:archive", "Write:archive", "List:archive", "Tagging:archive", *(f"{a}:archive" for a in _LOCKS)],
+    "notary": ["Read:evidence", "Write:evidence", "List:evidence", *(f"{a}:evidence" for a in _LOCKS)],
 }
 """S3 users of the sandbox: each may touch one bucket; only `admin` could bypass governance, and no task uses it."""
 
 
 def free_ports(count: int) -> list[int]:
     """Return `count` ports that are free on loopback now, below 30000 so that `+10000` stays valid."""
-    sockets, ports = [], []
+    sockets: list[socket.socket] = []
+    ports: list[int] = []
     candidate = 20000 + (os.getpid() * 37) % 8000
     while len(ports) < count:
         candidate = candidate + 1 if candidate < 29999 else 20000
@@ -100,7 +111,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._server: object | None = None
+        self._server: Any = None
 
     def start(self) -> PostgresServer:
         """Start and return itself; 0.8 s on an idle machine."""
@@ -115,7 +126,7 @@ class PostgresServer:
     @property
     def socket_dir(self) -> str:
         """The folder of the server's socket."""
-        return str(self._server.get_postmaster_info().socket_dir)  # type: ignore[attr-defined]
+        return str(self._server.get_postmaster_info().socket_dir)
 
     def connection(self, name: str, database: str) -> Connection:
         """Return a `Connection` to one database."""
@@ -127,19 +138,19 @@ class PostgresServer:
 
         with psycopg.connect(host=self.socket_dir, user="postgres", dbname="postgres", autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
-                connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')  # type: ignore[call-overload]
+                connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
 
     def drop_database(self, database: str) -> None:
         """Drop a database and end its sessions."""
         import psycopg
 
         with psycopg.connect(host=self.socket_dir, user="postgres", dbname="postgres", autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')  # type: ignore[call-overload]
+            connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
     def stop(self) -> None:
         """Stop the server, keep the data."""
         if self._server is not None:
-            self._server.stop()  # type: ignore[attr-defined]
+            self._server.stop()
             self._server = None
 
 
@@ -171,9 +182,12 @@ class S3Server:
         command = [
             str(weed), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={config}",
             f"-s3.port={port['s3']}", f"-s3.port.grpc={port['s3.grpc']}", f"-s3.port.iceberg={port['iceberg']}",
-            f"-s3.port.lance={port['lance']}", f"-master.port={port['master']}", f"-master.port.grpc={port['master.grpc']}",
-            f"-volume.port={port['volume']}", f"-volume.port.grpc={port['volume.grpc']}", f"-filer.port={port['filer']}",
-            f"-filer.port.grpc={port['filer.grpc']}", f"-admin.port={port['admin']}", "-admin.ui=false", "-webdav=false",
+            f"-s3.port.lance={port['lance']}", f"-master.port={port['master']}",
+            f"-master.port.grpc={port['master.grpc']}",
+            f"-volume.port={port['volume']}", f"-volume.port.grpc={port['volume.grpc']}",
+            f"-filer.port={port['filer']}",
+            f"-filer.port.grpc={port['filer.grpc']}", f"-admin.port={port['admin']}", "-admin.ui=false",
+            "-webdav=false",
             "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
         ]  # fmt: skip
         with (self.folder / "weed.log").open("ab") as log:

@@ -14,7 +14,7 @@ Control, on the same port, for tests and `make run`:
 |---|---|
 | `GET/PUT /_sandbox/clock` | reads or moves the virtual date: `{"date": "2027-03-01"}` |
 | `PUT /_sandbox/faults` | sets the fault script, a list of `Fault` fields; `[]` clears it |
-| `GET /_sandbox/requests` | every vendor request so far: method, path, status, whether it could change something, virtual date |
+| `GET /_sandbox/requests` | every vendor request so far: method, path, status, whether it could change anything |
 | `GET /_sandbox/dump` | JSON lines, one stored object each, sorted: `{"kind", "id", …}` |
 | `POST /_sandbox/seed` | adds objects: `{"kind": [{"id": …, …}, …]}` |
 """
@@ -68,7 +68,8 @@ class Fault:
 
     Kinds: `status` (answer `status` with `body` and `headers`, do nothing), `lie` (answer as if done, change nothing),
     `cut_after` (do it, then cut the connection), `cut_before` (cut at once), `html` (an HTML page with `status`),
-    `slow` (wait `seconds`, then do it), and any other word, which handlers may ask for with `self.fault("word", request)`.
+    `slow` (wait `seconds`, then do it), and any other word, which handlers may ask for with `self.fault("word",
+    request)`.
     """
 
     kind: str

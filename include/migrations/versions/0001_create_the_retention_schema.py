@@ -35,7 +35,10 @@ def upgrade() -> None:
     sa.Column('last_day', sa.Date(), nullable=False, comment='latest last day of the group'),
     sa.Column('destroy_by', sa.Date(), nullable=False, comment='earliest destroy_by of the group'),
     sa.Column('storage_class', sa.Text(), nullable=False),
-    sa.Column('state', sa.Text(), nullable=False, comment='writing, checked, destroying, destroyed'),
+    sa.Column('state', sa.Text(), nullable=False, comment='writing, checked, destroying, destroyed, gone, or abandoned'),
+    sa.Column('legal_hold', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment="a held subject's own copy"),
+    sa.Column('copied_from', sa.Text(), nullable=True, comment='the object a held subject was copied from'),
+    sa.Column('keys_until', sa.Date(), nullable=True, comment='destroyed keys may live in a backup until this business date'),
     sa.Column('written_at', sa.DateTime(timezone=True), server_default=sa.text('now()'), nullable=False),
     sa.Column('checked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('destroyed_at', sa.DateTime(timezone=True), nullable=True),
@@ -127,6 +130,18 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('object_key', 'archive_tag', name=op.f('pk_archive_key')),
     schema='retention'
     )
+    op.create_table('archive_record',
+    sa.Column('record_sha256', sa.Text(), nullable=False),
+    sa.Column('rule_id', sa.Text(), nullable=False),
+    sa.Column('fingerprint', sa.Text(), nullable=False),
+    sa.Column('archive_tag', sa.Text(), nullable=False),
+    sa.Column('object_key', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['object_key'], ['retention.archive_object.object_key'], name=op.f('fk_archive_record_object_key')),
+    sa.PrimaryKeyConstraint('record_sha256', 'rule_id', 'fingerprint', name=op.f('pk_archive_record')),
+    schema='retention',
+    comment='keyed digests of what is archived, so that a second extraction adds nothing'
+    )
+    op.create_index('ix_archive_record_object', 'archive_record', ['object_key', 'archive_tag'], unique=False, schema='retention')
     op.create_table('run',
     sa.Column('run_id', sa.Uuid(), nullable=False),
     sa.Column('dag_id', sa.Text(), nullable=False),
@@ -208,6 +223,7 @@ def upgrade() -> None:
     sa.Column('row_id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('disposal_id', sa.Uuid(), nullable=False),
     sa.Column('record_sha256', sa.Text(), nullable=False, comment="keyed digest of the source record's identity: no row twice"),
+    sa.Column('fingerprint', sa.Text(), nullable=False, comment='keyed digest of what is kept and until when'),
     sa.Column('archive_tag', sa.Text(), nullable=False),
     sa.Column('rule_id', sa.Text(), nullable=False, comment="the law's rule: R-02i, R-02b, R-03, R-04, R-05 or R-07"),
     sa.Column('last_day', sa.Date(), nullable=False),
@@ -225,7 +241,18 @@ def upgrade() -> None:
     schema='retention'
     )
     op.create_index(op.f('ix_archive_row_disposal_id'), 'archive_row', ['disposal_id'], unique=False, schema='retention')
+    op.create_index('ix_archive_row_object', 'archive_row', ['object_key', 'archive_tag'], unique=False, schema='retention')
     op.create_index('ix_archive_row_unpacked', 'archive_row', ['rule_id', 'window_end'], unique=False, schema='retention', postgresql_where=sa.text('object_key IS NULL'))
+    op.create_table('archive_wait',
+    sa.Column('disposal_id', sa.Uuid(), nullable=False),
+    sa.Column('record_sha256', sa.Text(), nullable=False),
+    sa.Column('rule_id', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['disposal_id'], ['retention.disposal.disposal_id'], name=op.f('fk_archive_wait_disposal_id')),
+    sa.PrimaryKeyConstraint('disposal_id', 'record_sha256', 'rule_id', name=op.f('pk_archive_wait')),
+    schema='retention',
+    comment='this disposal may not act before that record is in a checked object'
+    )
+    op.create_index('ix_archive_wait_record', 'archive_wait', ['record_sha256', 'rule_id'], unique=False, schema='retention')
     op.create_table('batch_item',
     sa.Column('batch_id', sa.Uuid(), nullable=False),
     sa.Column('disposal_id', sa.Uuid(), nullable=False),
@@ -253,7 +280,10 @@ def downgrade() -> None:
     op.drop_table('locator', schema='retention')
     op.drop_index(op.f('ix_batch_item_disposal_id'), table_name='batch_item', schema='retention')
     op.drop_table('batch_item', schema='retention')
+    op.drop_index('ix_archive_wait_record', table_name='archive_wait', schema='retention')
+    op.drop_table('archive_wait', schema='retention')
     op.drop_index('ix_archive_row_unpacked', table_name='archive_row', schema='retention', postgresql_where=sa.text('object_key IS NULL'))
+    op.drop_index('ix_archive_row_object', table_name='archive_row', schema='retention')
     op.drop_index(op.f('ix_archive_row_disposal_id'), table_name='archive_row', schema='retention')
     op.drop_table('archive_row', schema='retention')
     op.drop_table('archive_link', schema='retention')
@@ -263,6 +293,8 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_batch_run_id'), table_name='batch', schema='retention')
     op.drop_table('batch', schema='retention')
     op.drop_table('run', schema='retention')
+    op.drop_index('ix_archive_record_object', table_name='archive_record', schema='retention')
+    op.drop_table('archive_record', schema='retention')
     op.drop_table('archive_key', schema='retention')
     op.drop_table('schedule_version', schema='retention')
     op.drop_table('quota', schema='retention')

@@ -1,0 +1,53 @@
+"""Every night at 02:00 in Seoul: find what is past its retention period and carry its destruction to proof."""
+
+from airflow.sdk import CronTriggerTimetable, Param, dag
+
+from include import tasks
+
+DOC = """
+### Nightly retention (야간 파기)
+
+Finds every account with something past its retention period **up to now** and carries the erasure through every
+processor that holds data of it, until it is *read back as gone*, kept under a law, or honestly not provable.
+
+| step | what happens |
+|---|---|
+| `begin`, `discover` | business date and approved schedule are checked; what fell due becomes disposals |
+| one group per processor | `locate` reads what is there and stages what a law keeps |
+| `archive` | statutory rows go to cold storage, checked by digest and lock, before any source is touched |
+| `seal_plan` | the plan is sealed into the evidence log before the first act |
+| the same groups | `advance` acts step by step and reads back |
+| `seal`, `export`, `report` | evidence is sealed and exported; the report fails when promised and proven differ |
+
+A processor that is down makes its own group and the report red; the others finish, and the next run goes on from there.
+Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it up in that hour.
+"""
+
+
+@dag(
+    dag_display_name="Nightly retention · 야간 파기",
+    # No start date: with one in the past the run would fire the moment the DAG is unpaused.
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Seoul"),
+    allowed_run_types=["scheduled", "manual"],
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=tasks.defaults,
+    tags=["retention", "destructive"],
+    doc_md=DOC,
+    params={
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Business date · 기준일",
+            description="Empty: today in Seoul. Refused: before the newest run, or ahead of today outside the sandbox.",
+        )
+    },
+)
+def nightly_retention() -> None:
+    """Discover, then carry everything due through its processors."""
+    run = tasks.begin()
+    tasks.carry_through(run, start=tasks.discover(run))
+
+
+nightly_retention()

@@ -1,0 +1,358 @@
+"""Reads of the company's accounts database: who is due, who is held, and by which keys a person is searched elsewhere.
+
+Nothing is ever written here, and nothing about a person leaves in an error. Which table holds what stands in the
+schedule under `processors.own_database.settings` (`include.accounts_tables`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    case,
+    func,
+    not_,
+    or_,
+    select,
+    table,
+    true,
+    union,
+)
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from include.accounts_events import among, clock_dates, col, open_records, record_events, trigger_dates
+from include.accounts_tables import Held, Tables
+from include.errors import ConfigurationError
+from include.policy.facts import AccountFacts, Event, Hold, State, state_of
+from include.policy.planner import due_triggers
+
+if TYPE_CHECKING:
+    from include.policy.schedule import Schedule
+
+CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """The keys by which a person is searched at other places; kept out of `repr`."""
+
+    emails: tuple[str, ...] = field(default=(), repr=False)
+    login_id: str = field(default="", repr=False)
+    name: str = field(default="", repr=False)
+    phones: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Accounts:
+    """The accounts database behind `engine`, read by the declaration in `settings`."""
+
+    def __init__(self, engine: Engine, settings: Mapping[str, Any]) -> None:
+        self.engine, self.tables = engine, Tables.parse(settings)
+
+    # -- who is due ------------------------------------------------------------------------------------------------
+    def due(self, schedule: Schedule, as_of: date) -> Iterator[AccountFacts]:
+        """Yield, in a stable order, every account with an event whose period may be over by `as_of`.
+
+        The database does the first selection by the newest trigger date of each event, so the work follows what is due
+        and not how many customers there are; the planner decides.
+        """
+        latest: dict[str, date] = {}
+        for trigger in due_triggers(schedule, as_of):
+            latest[trigger.event] = max(latest.get(trigger.event, date.min), trigger.latest_trigger_date)
+        chosen = [s for event, day in latest.items() for s in self._having(event, day)]
+        if not chosen:
+            return
+        found = union(*chosen).subquery()
+        with self._opened() as connection:
+            rows = connection.execution_options(stream_results=True).execute(
+                select(found.c.account_id).order_by(found.c.account_id)
+            )
+            for chunk in rows.scalars().partitions(CHUNK):
+                yield from self.facts(chunk)
+
+    def _having(self, event: str, latest: date) -> Iterator[Select[Any]]:
+        """Yield a select of the accounts with `event` on or before `latest`, for each table that records it."""
+        register = self.tables.register_row
+        if event in ("terminated", "requested"):
+            name = register.terminated_on if event == "terminated" else register.requested_on
+            source = self._table(register.table)
+            yield select(col(register.account).label("account_id")).select_from(source).where(col(name) <= latest)
+        for dates in (*trigger_dates(self.tables), *clock_dates(self.tables)):
+            if dates.event == event:
+                yield dates.due(latest)
+
+    def facts(self, account_ids: Collection[str]) -> list[AccountFacts]:
+        """Return what the planner needs of some accounts, from one snapshot, in the order of their ids."""
+        if not account_ids:
+            return []
+        ids = sorted(set(account_ids))
+        register = self.tables.register_row
+        with self._opened(isolation_level="REPEATABLE READ") as connection:
+            rows = connection.execute(
+                select(
+                    *(
+                        col(getattr(register, name)).label(name)
+                        for name in (
+                            "account",
+                            "subject_type",
+                            "consumer_like",
+                            "requested_on",
+                            "withheld",
+                            "terminated_on",
+                        )
+                    )
+                )
+                .select_from(self._table(register.table))
+                .where(among(register.account, ids))
+                .order_by(col(register.account))
+            ).all()
+            ended = {r.account: r.terminated_on for r in rows}
+            events = self._events(connection, ids, ended)
+            present = self._present(connection, ids)
+        return [
+            AccountFacts(
+                account_id=row.account,
+                subject_type=row.subject_type,
+                consumer_like=bool(row.consumer_like),
+                state=state_of(
+                    requested_on=row.requested_on, withheld=bool(row.withheld), terminated_on=row.terminated_on
+                ),
+                requested_on=row.requested_on,
+                terminated_on=row.terminated_on,
+                events=tuple(sorted(events[row.account], key=lambda e: (e.date, e.kind, e.offshore))),
+                present=frozenset(present[row.account]),
+            )
+            for row in rows
+        ]
+
+    def _events(
+        self, connection: Connection, ids: list[str], ended: Mapping[str, date | None]
+    ) -> dict[str, set[Event]]:
+        events: dict[str, set[Event]] = defaultdict(set)
+        for dates in (*trigger_dates(self.tables), *clock_dates(self.tables)):
+            for account_id, day in connection.execute(dates.of(ids)):
+                events[account_id].add(Event(dates.event, day))
+        for record in self.tables.records:
+            for account_id, event in record_events(connection, self.tables, record, ids, ended):
+                events[account_id].add(event)
+        return events
+
+    def _present(self, connection: Connection, ids: list[str]) -> dict[str, set[str]]:
+        """Return which datasets hold something of each account; a bare register row counts as its own dataset."""
+        present: dict[str, set[str]] = defaultdict(set)
+        register = self.tables.register_row.table
+        for name, declared in self.tables.tables.items():
+            if name == register:
+                continue
+            statement: Select[Any] = (
+                select(col(declared.account))
+                .distinct()
+                .select_from(self._table(name))
+                .where(among(declared.account, ids), filled(declared.action, declared.columns))
+            )
+            for account_id in connection.execute(statement).scalars():
+                present[account_id].add(declared.dataset)
+        if register in self.tables.tables:
+            declared = self.tables.tables[register]
+            statement = (
+                select(col(declared.account), filled(declared.action, declared.columns).label("filled"))
+                .select_from(self._table(register))
+                .where(among(declared.account, ids))
+            )
+            for account_id, holds_data in connection.execute(statement):
+                if holds_data or not present[account_id]:
+                    present[account_id].add(declared.dataset)
+        return present
+
+    # -- who is held -----------------------------------------------------------------------------------------------
+    def computed_holds(self, account_ids: Collection[str]) -> dict[str, list[Hold]]:
+        """Return the holds that the company's own records make (H-1 to H-5), released ones too, read now."""
+        holds: dict[str, list[Hold]] = defaultdict(list)
+        if not account_ids:
+            return {}
+        ids = sorted(set(account_ids))
+        with self._opened(isolation_level="REPEATABLE READ") as connection:
+            for held in self.tables.holds:
+                for account_id, hold in self._held(connection, held, ids):
+                    holds[account_id].append(hold)
+            for account_id, hold in self._withheld(connection, ids):
+                holds[account_id].append(hold)
+            for account_id, kind, dataset, key in open_records(connection, self.tables, ids):
+                holds[account_id].append(Hold(f"{dataset}:{key}", kind, datasets=self._evidence(dataset)))
+        return dict(holds)
+
+    def _held(self, connection: Connection, held: Held, ids: list[str]) -> Iterator[tuple[str, Hold]]:
+        names = (held.account, held.key, held.placed, held.released, *((held.dataset,) if held.dataset else ()))
+        statement = (
+            select(*(col(n) for n in names))
+            .select_from(self._table(held.table))
+            .where(among(held.account, ids), *(col(c) == v for c, v in held.where.items()))
+            .order_by(col(held.key))
+        )
+        for account_id, key, placed, released, *named in connection.execute(statement):
+            yield (
+                account_id,
+                Hold(
+                    hold_id=f"{held.table}:{key}",
+                    kind=held.kind,
+                    datasets=self._evidence(named[0]) if named and named[0] else (),
+                    placed_on=placed,
+                    released_on=released,
+                ),
+            )
+
+    def _evidence(self, dataset: str) -> tuple[str, ...]:
+        """Return a case's dataset and where else its evidence lies."""
+        return tuple(self.tables.evidence.get(dataset, (dataset,)))
+
+    def _withheld(self, connection: Connection, ids: list[str]) -> Iterator[tuple[str, Hold]]:
+        """Yield H-4: a debt withholds the termination; marketing has stopped at the request all the same."""
+        register = self.tables.register_row
+        statement = (
+            select(col(register.account), col(register.requested_on), col(register.debt_cleared_on))
+            .select_from(self._table(register.table))
+            .where(among(register.account, ids), col(register.withheld))
+        )
+        for account_id, requested_on, cleared_on in connection.execute(statement):
+            yield (
+                account_id,
+                Hold(
+                    hold_id=f"withheld:{account_id}",
+                    kind="H-4",
+                    datasets=register.withheld_datasets,
+                    placed_on=requested_on,
+                    released_on=cleared_on,
+                ),
+            )
+
+    # -- who a person is -------------------------------------------------------------------------------------------
+    def identifiers(self, account_ids: Collection[str]) -> dict[str, Identifiers]:
+        """Return the search keys of the accounts that are in the register; one without any has empty ones."""
+        if not account_ids:
+            return {}
+        ids = sorted(set(account_ids))
+        register, places = self.tables.register_row, self.tables.identifiers
+        with self._opened(isolation_level="REPEATABLE READ") as connection:
+            known = connection.execute(
+                select(col(register.account))
+                .select_from(self._table(register.table))
+                .where(among(register.account, ids))
+            ).scalars()
+            found: dict[str, dict[str, list[str]]] = {i: defaultdict(list) for i in known}
+            for kind in ("emails", "login_id", "name", "phones"):
+                for place in getattr(places, kind):
+                    for account_id, value in self._values(connection, place, ids):
+                        if account_id in found and value not in found[account_id][kind]:
+                            found[account_id][kind].append(value)
+        return {
+            account_id: Identifiers(
+                emails=tuple(keys["emails"]),
+                login_id=next(iter(keys["login_id"]), ""),
+                name=next(iter(keys["name"]), ""),
+                phones=tuple(keys["phones"]),
+            )
+            for account_id, keys in found.items()
+        }
+
+    def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
+        """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""
+        own = self.identifiers(account_ids)
+        wanted = sorted({e.lower() for i in own.values() for e in i.emails})
+        users: dict[str, set[str]] = defaultdict(set)
+        with self._opened() as connection:
+            for place in self.tables.identifiers.emails:
+                name, _, value = place.partition(".")
+                account = self._account_column(name)
+                rows = connection.execute(
+                    select(col(account), func.lower(col(value)))
+                    .select_from(self._table(name))
+                    .where(func.lower(col(value)).op("=")(func.any(wanted)))
+                )
+                for account_id, email in rows:
+                    users[email].add(account_id)
+        shared = {
+            account_id: frozenset(o for e in keys.emails for o in users[e.lower()] if o != account_id)
+            for account_id, keys in own.items()
+        }
+        return {account_id: others for account_id, others in shared.items() if others}
+
+    def _values(self, connection: Connection, place: str, ids: list[str]) -> Iterable[Any]:
+        name, _, value = place.partition(".")
+        account = self._account_column(name)
+        return connection.execute(
+            select(col(account), col(value))
+            .select_from(self._table(name))
+            .where(among(account, ids), col(value).is_not(None), col(value) != "")
+        )
+
+    def _account_column(self, name: str) -> str:
+        declared = self.tables.tables.get(name)
+        return declared.account if declared else self.tables.register_row.account
+
+    # -- how many --------------------------------------------------------------------------------------------------
+    def population(self, as_of: date) -> dict[str, int]:
+        """Count the accounts by their state on `as_of`, to reconcile terminations with what became of them."""
+        register = self.tables.register_row
+        state = case(
+            (col(register.terminated_on) <= as_of, State.TERMINATED.value),
+            (or_(col(register.requested_on).is_(None), col(register.requested_on) > as_of), State.LIVE.value),
+            (and_(col(register.withheld), col(register.terminated_on).is_(None)), State.WITHHELD.value),
+            else_=State.REQUESTED.value,
+        )
+        with self._opened() as connection:
+            rows = connection.execute(
+                select(state.label("state"), func.count()).select_from(self._table(register.table)).group_by("state")
+            ).all()
+        return {s.value.lower(): 0 for s in State} | {name.lower(): count for name, count in rows}
+
+    # -- the connection --------------------------------------------------------------------------------------------
+    def _table(self, name: str) -> Any:
+        return table(name, schema=self.tables.schema_name)
+
+    @contextmanager
+    def _opened(self, *, isolation_level: str | None = None) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                if isolation_level:
+                    connection = connection.execution_options(isolation_level=isolation_level)
+                yield connection
+        except DBAPIError as error:
+            raise refusal("accounts_db", error) from None
+
+
+def filled(action: str, columns: tuple[str, ...]) -> ColumnElement[bool]:
+    """Return whether a row still holds something to erase: any row where rows go, else one with a filled column."""
+    if action != "null_columns":
+        return true()
+    return not_(and_(*(col(c).is_(None) for c in columns)))
+
+
+def refusal(name: str, error: DBAPIError) -> ConfigurationError:
+    """Return what is wrong with a connection in words of ours: a database quotes the values it was given."""
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return ConfigurationError(
+            f"Connection {name}: the database does not answer. Start it, or correct the connection."
+        )
+    words = {
+        "42P01": "a table that the schedule declares is missing",
+        "42703": "a column that the schedule declares is missing",
+        "42501": "the right to read a table is missing",
+        "3F000": "the schema that the schedule declares is missing",
+    }
+    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
+    # For these codes PostgreSQL quotes names of tables and columns only, never a value.
+    what = f" ({primary})" if code in words and primary else ""
+    return ConfigurationError(
+        f"Connection {name}: {words.get(code, f'the database refuses with SQLSTATE {code}')}{what}. "
+        "Correct processors.own_database.settings in the schedule, or the database."
+    )

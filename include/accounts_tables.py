@@ -1,0 +1,210 @@
+"""The company's accounts database as the schedule declares it: which table holds what, under `processors.own_database`.
+
+Everything about a person that the database holds is declared once, and in one of four ways:
+
+| section | what happens to its rows |
+|---|---|
+| `tables` | they belong to a dataset and are erased with it: deleted, their columns emptied, or anonymised |
+| `ledgers` | they record why and when (consent, balances, disputes); they leave with the register row |
+| `elsewhere` | account ids in lists that another processor reads and clears |
+| `impersonal` | columns that look like a person's but are not; whole tables or `table.column` |
+
+The register row itself leaves with the last record of its account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from include.errors import ConfigurationError
+
+OURS = frozenset({"retention", "pg_catalog", "information_schema"})
+IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def _identifier(value: str) -> str:
+    if not IDENTIFIER.fullmatch(value):
+        raise ValueError("is not a plain lower-case name of a table or column")
+    return value
+
+
+def _place(value: str) -> str:
+    """Accept `table.column`."""
+    table, _, column = value.partition(".")
+    _identifier(table)
+    _identifier(column)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+Place = Annotated[str, AfterValidator(_place)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Trigger(_Part):
+    """An event that a column of a table is the date of; with it goes which rows the event is about.
+
+    `exact`: the rows of that very day. `until`: the rows up to that day. `month`: the rows of the calendar month that
+    ends on that day. `given` names a column that must be filled for the event to have happened.
+    """
+
+    column: Name
+    rows: Literal["exact", "until", "month"]
+    given: Name | None = None
+
+
+class Table(_Part):
+    """A table of one dataset. Tables that refer to another stand before it."""
+
+    dataset: Name
+    key: Name
+    account: Name = "account_id"
+    action: Literal["delete", "null_columns", "anonymise"] = "delete"
+    columns: tuple[Name, ...] = ()
+    because: str | None = None
+    triggers: Mapping[str, Trigger] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Table:
+        if (self.action == "delete") == bool(self.columns):
+            raise ValueError("`columns` belongs to null_columns and anonymise, and they need it")
+        if self.action == "anonymise" and not self.because:
+            raise ValueError("anonymise needs `because`: why deletion is markedly difficult (Decree 16(1)1)")
+        return self
+
+
+class Clock(_Part):
+    """An event recorded in a table that is not itself erased by it; `newest` takes only the latest date per account."""
+
+    event: str
+    table: Name
+    account: Name = "account_id"
+    column: Name
+    newest: bool = False
+    where: Mapping[Name, str] = Field(default_factory=dict)
+
+
+class Days(_Part):
+    """A date of a record: the first column that is filled, or the latest of them."""
+
+    columns: tuple[Name, ...]
+    take: Literal["first", "latest"] = "first"
+
+
+class Record(_Part):
+    """A record a law may keep, as `processors.Record` wants it; a date missing here falls back to the termination.
+
+    `event` names the event of the planner that each date is. `open_is` names the hold an undated record means.
+    """
+
+    kind: Literal["payment", "contract", "withdrawal", "complaint"]
+    table: Name
+    where: Mapping[Name, str] = Field(default_factory=dict)
+    items: Mapping[str, Name]
+    dates: Mapping[str, Days]
+    events: Mapping[str, str]
+    offshore: Name | None = None
+    open_is: str | None = None
+
+
+class Held(_Part):
+    """Rows of a table that are holds: open while `released` is empty."""
+
+    kind: str
+    table: Name
+    key: Name
+    account: Name = "account_id"
+    placed: Name
+    released: Name
+    dataset: Name | None = None
+    where: Mapping[Name, str] = Field(default_factory=dict)
+
+
+class Register(_Part):
+    """The register row: one per account, no name and no e-mail."""
+
+    table: Name = "account"
+    account: Name = "account_id"
+    subject_type: Name = "subject_type"
+    consumer_like: Name = "consumer_like"
+    requested_on: Name = "requested_on"
+    withheld: Name = "withheld"
+    debt_cleared_on: Name = "debt_cleared_on"
+    terminated_on: Name = "terminated_on"
+    withheld_datasets: tuple[Name, ...] = ()
+
+
+class Identity(_Part):
+    """A table that says who the party of a record is (item -> column); the first table that knows an item wins."""
+
+    table: Name
+    account: Name = "account_id"
+    items: Mapping[str, Name]
+
+
+class Identifiers(_Part):
+    """Where the keys stand by which a person is searched elsewhere."""
+
+    emails: tuple[Place, ...] = ()
+    login_id: tuple[Place, ...] = ()
+    name: tuple[Place, ...] = ()
+    phones: tuple[Place, ...] = ()
+
+
+class Tables(_Part):
+    """The whole declaration; table names are looked up in `schema`."""
+
+    schema_name: Name = Field("public", alias="schema")
+    backup_expires_within_days: Annotated[int, Field(ge=0)] | None = None
+    quota_share: float | None = None
+    register_row: Register = Field(default_factory=Register, alias="register")
+    tables: Mapping[Name, Table]
+    ledgers: tuple[Name, ...] = ()
+    elsewhere: tuple[Name, ...] = ()
+    impersonal: tuple[str, ...] = ()
+    clocks: tuple[Clock, ...] = ()
+    records: tuple[Record, ...] = ()
+    identity: tuple[Identity, ...] = ()
+    identifiers: Identifiers = Field(default_factory=Identifiers)
+    holds: tuple[Held, ...] = ()
+    evidence: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _theirs(self) -> Tables:
+        if self.schema_name in OURS:
+            raise ValueError(f"schema {self.schema_name!r} is not the company's; it is never erased")
+        roles = [*self.tables, *self.ledgers, *self.elsewhere]
+        for twice in {name for name in roles if roles.count(name) > 1}:
+            raise ValueError(f"table {twice} is declared twice")
+        register = self.register_row.table
+        if register in self.tables and self.tables[register].action != "null_columns":
+            raise ValueError(f"the register {register} leaves by itself; only null_columns fits there")
+        for record in self.records:
+            if record.table not in self.tables:
+                raise ValueError(f"record {record.kind}: table {record.table} is not declared under tables")
+        return self
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Tables:
+        """Return the declaration of `processors.own_database.settings`, or say which line is wrong."""
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, ("processors", "own_database", "settings", *first["loc"])))
+            raise ConfigurationError(
+                f"Retention schedule: {where}: {first['msg']}. Correct the schedule; nothing was read or changed."
+            ) from None
+
+    def of_datasets(self, datasets: tuple[str, ...]) -> Iterator[tuple[str, Table]]:
+        """Yield the tables of some datasets, children first."""
+        for name, table in self.tables.items():
+            if table.dataset in datasets:
+                yield name, table

@@ -1,0 +1,213 @@
+"""One task a run packs what the batches staged: one object per law and half-week, written once, locked, proven.
+
+A crash between any two lines leaves `writing`: the next run reads the store and either finishes or abandons. Nothing
+is lost (rows stay until `checked`) and nothing is doubled (`archive_record` remembers what is in a checked object).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, text, update
+
+from include.archive.bodies import Body
+from include.archive.facts import Archived, Recorder
+from include.archive.keyring import ArchiveKeys
+from include.archive.objects import Archive, abandon, alone, ceil_second, finish, object_row, plan_of
+from include.archive.staging import GATE, open_staged
+from include.archive.store import ArchiveStore
+from include.database import archive_key, archive_object, archive_row, archive_wait
+from include.errors import ArchiveError, ArchiveUnreachable
+
+CHUNK = 1000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class PackReport:
+    """What one packing did; `dropped` rows had outlived their basis before they could be packed."""
+
+    objects: int = 0
+    rows: int = 0
+    subjects: int = 0
+    resumed: int = 0
+    abandoned: int = 0
+    dropped: int = 0
+    keys: list[str] = field(default_factory=list)
+
+
+def pack(
+    engine: Engine,
+    store: ArchiveStore,
+    *,
+    as_of: date,
+    now: datetime,
+    keys: ArchiveKeys,
+    owner: str,
+    record: Recorder,
+    archived: Archived = lambda _connection, _disposal_ids: None,
+    storage_class: str = "GLACIER_IR",
+) -> PackReport:
+    """Write every staged row into a checked object; `now` is real UTC, `as_of` the business date.
+
+    A group that cannot be proven keeps its rows and its disposals waiting; the others are finished first, then
+    `ArchiveError` names the cause.
+    """
+    archive = Archive(engine, store, keys, as_of, now, record, archived, storage_class)
+    report = PackReport()
+    with alone(engine):
+        if not _anything(engine):
+            return report
+        store.check(now)
+        _resume(archive, report)
+        report.dropped = _drop_lapsed(archive)
+        failures = []
+        for rule_id, end in _groups(engine):
+            try:
+                _pack_group(archive, rule_id, end, report)
+            except ArchiveUnreachable:
+                raise
+            except ArchiveError as error:
+                failures.append(error)
+    logger.info(
+        "archive packed: objects=%d rows=%d failures=%d owner=%s", report.objects, report.rows, len(failures), owner
+    )
+    if failures:
+        raise ArchiveError(
+            f"{len(failures)} of {len(failures) + report.objects} archive objects could not be proven; what belongs to "
+            f"them is not touched at its source and is packed again on the next run. First cause: {failures[0]}"
+        ) from failures[0]
+    return report
+
+
+def _anything(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        staged = connection.scalar(select(archive_row.c.row_id).limit(1))
+        writing = connection.scalar(
+            select(archive_object.c.object_key).where(archive_object.c.state == "writing").limit(1)
+        )
+    return staged is not None or writing is not None
+
+
+def _groups(engine: Engine) -> list[tuple[str, date]]:
+    c = archive_row.c
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(c.rule_id, c.window_end).where(c.object_key.is_(None)).distinct().order_by(c.rule_id, c.window_end)
+        )
+        return [(row.rule_id, row.window_end) for row in rows]
+
+
+def _drop_lapsed(archive: Archive) -> int:
+    """Forget staged rows whose last day passed before they were packed: no law keeps them any more."""
+    c, w = archive_row.c, archive_wait.c
+    with archive.engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": GATE})
+        lapsed = connection.execute(
+            delete(archive_row)
+            .where(c.object_key.is_(None), or_(c.free_from_utc <= archive.now, c.last_day < archive.as_of))
+            .returning(c.record_sha256, c.rule_id)
+        ).all()
+        for row in lapsed:
+            connection.execute(
+                delete(archive_wait).where(w.record_sha256 == row.record_sha256, w.rule_id == row.rule_id)
+            )
+    return len(lapsed)
+
+
+def _resume(archive: Archive, report: PackReport) -> None:
+    """Settle what an earlier run left in `writing` by looking at the store."""
+    with archive.engine.connect() as connection:
+        left = connection.execute(select(archive_object).where(archive_object.c.state == "writing")).all()
+    for row in left:
+        try:
+            head = archive.store.prove(plan_of(row))
+        except ArchiveUnreachable:
+            raise
+        except ArchiveError:
+            abandon(archive, row)
+            report.abandoned += 1
+        else:
+            finish(archive, row, head)
+            report.resumed += 1
+
+
+def _pack_group(archive: Archive, rule_id: str, end: date, report: PackReport) -> None:
+    key = f"archive/{rule_id}/{end.isoformat()}/{uuid4()}.jsonl"
+    body = Body(key, archive.keys)
+    try:
+        with archive.engine.begin() as connection:
+            row = _assign(connection, archive, body, rule_id, end)
+        if row is None:
+            return
+        head = archive.store.write(plan_of(row), body.file)
+    finally:
+        body.close()
+    finish(archive, row, head)
+    report.objects += 1
+    report.rows += row.rows
+    report.subjects += row.subjects
+    report.keys.append(key)
+
+
+def _assign(connection: Connection, archive: Archive, body: Body, rule_id: str, end: date) -> Any:
+    """Assign the group's rows to the object, build its bytes, and commit (by the caller) what it must become."""
+    c = archive_row.c
+    taken = connection.execute(
+        update(archive_row)
+        .where(c.object_key.is_(None), c.rule_id == rule_id, c.window_end == end)
+        .values(object_key=body.object_key)
+    )
+    if taken.rowcount == 0:
+        return None
+    mine = c.object_key == body.object_key
+    group = connection.execute(
+        select(
+            func.max(c.free_from_utc).label("until"),
+            func.max(c.last_day).label("last"),
+            func.min(c.destroy_by).label("by"),
+        ).where(mine)
+    ).one()
+    wrapped = _fill(connection, archive, body)
+    connection.execute(
+        insert(archive_object).values(
+            object_key=body.object_key,
+            bucket=archive.store.bucket,
+            rule_id=rule_id,
+            window_end=end,
+            rows=body.rows,
+            subjects=body.subjects,
+            sha256=body.sha256,
+            retain_until=ceil_second(group.until),
+            last_day=group.last,
+            destroy_by=group.by,
+            storage_class=archive.storage_class,
+            state="writing",
+        )
+    )
+    for start in range(0, len(wrapped), CHUNK):
+        connection.execute(insert(archive_key), wrapped[start : start + CHUNK])
+    return object_row(connection, body.object_key)
+
+
+def _fill(connection: Connection, archive: Archive, body: Body) -> list[dict[str, Any]]:
+    """Write one line per subject, rows streamed in the order of their tags; return the wrapped keys."""
+    c = archive_row.c
+    rows = connection.execute(
+        select(archive_row).where(c.object_key == body.object_key).order_by(c.archive_tag, c.row_id),
+        execution_options={"yield_per": CHUNK},
+    )
+    return [
+        {
+            "object_key": body.object_key,
+            "archive_tag": tag,
+            "wrapped_key": body.add(tag, [open_staged(row, archive.keys) for row in group]),
+        }
+        for tag, group in itertools.groupby(rows, key=lambda row: str(row.archive_tag))
+    ]

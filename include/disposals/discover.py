@@ -1,0 +1,158 @@
+"""Discover: what fell due up to now becomes disposals, each once, with its entry in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from include.database import disposal, run
+from include.disposals import guards, holds
+from include.disposals.context import Context
+from include.disposals.record import disposal_entry, run_entry
+from include.evidence.log import stage
+from include.outcomes import Outcome
+from include.policy.facts import AccountFacts
+from include.policy.planner import Plan, PlannedDisposal, plan
+
+CHUNK = 1000
+IDENTITY = ("processor", "rule_id", "scope_id", "trigger_event", "trigger_date")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """How many accounts were looked at, and what was new."""
+
+    accounts: int
+    planned: int
+    blocked: int
+
+
+def discover(context: Context, run_id: UUID) -> Discovered:
+    """Plan every account with something due up to `as_of` and store what is not there yet.
+
+    Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
+    adds nothing.
+    """
+    accounts = planned = blocked = 0
+    for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
+        computed = context.accounts.computed_holds([f.account_id for f in chunk])
+        with context.engine.begin() as connection:
+            guards.check_approved(connection, context.schedule.sha256)
+            new = _new(connection, context, _plans(connection, context, chunk, computed))
+            _store(connection, context, run_id, new)
+        accounts += len(chunk)
+        planned += len(new)
+        blocked += sum(bool(p.held_by) for p, _ in new)
+    _note_population(context, run_id, accounts, planned, blocked)
+    return Discovered(accounts, planned, blocked)
+
+
+def _plans(connection: Connection, context: Context, chunk: Sequence[AccountFacts], computed: Any) -> list[Plan]:
+    placed = holds.placed(connection, [f.account_id for f in chunk])
+    return [
+        plan(
+            facts,
+            context.schedule,
+            [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])],
+            context.as_of,
+        )
+        for facts in chunk
+    ]
+
+
+def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> list[tuple[PlannedDisposal, str]]:
+    """Return the planned disposals that no live epoch knows yet, each with its tag of the current epoch."""
+    wanted = [d for p in plans for d in p.disposals]
+    tags = {a: context.tags.all(a) for a in {d.account_id for d in wanted}}
+    owner = {tag: account for account, by_epoch in tags.items() for tag in by_epoch.values()}
+    columns = [disposal.c[c] for c in IDENTITY]
+    rows = connection.execute(select(disposal.c.subject_tag, *columns).where(disposal.c.subject_tag.in_(list(owner))))
+    known = {(owner[r.subject_tag], *(getattr(r, c) for c in IDENTITY)) for r in rows}
+    epoch = context.tags.current_epoch(context.as_of)
+    return [
+        (d, tags[d.account_id][epoch])
+        for d in wanted
+        if (d.account_id, *(getattr(d, c) for c in IDENTITY)) not in known
+    ]
+
+
+def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence[tuple[PlannedDisposal, str]]) -> None:
+    if not new:
+        return
+    rows = [_row(context, run_id, planned, tag) for planned, tag in new]
+    connection.execute(insert(disposal), rows)
+    entries = []
+    for row, (planned, _) in zip(rows, new, strict=True):
+        entries.append(
+            disposal_entry(
+                context, row, "planned", rule_ids=sorted({r.rule_id for r in planned.reasons} | {planned.rule_id})
+            )
+        )
+        if planned.held_by:
+            entries.append(disposal_entry(context, row, "blocked", code=row["code"], hold_kinds=list(planned.held_by)))
+    stage(connection, entries, [e["disposal_id"] for e in entries])
+
+
+def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> dict[str, Any]:
+    return {
+        "disposal_id": uuid4(),
+        "subject_tag": tag,
+        "key_epoch": context.tags.current_epoch(context.as_of),
+        "account_id": planned.account_id,
+        "subject_type": planned.subject_type,
+        "processor": planned.processor,
+        "rule_id": planned.rule_id,
+        "rule_version": planned.rule_version,
+        "scope_id": planned.scope_id,
+        "trigger_event": planned.trigger_event,
+        "trigger_date": planned.trigger_date,
+        "last_day": planned.last_day,
+        "free_from": planned.free_from,
+        "destroy_by": planned.destroy_by,
+        "datasets": list(planned.datasets),
+        "categories": list(planned.categories),
+        "schedule_sha256": context.schedule.sha256,
+        "run_id": run_id,
+        "outcome": str(Outcome.BLOCKED if planned.held_by else Outcome.PLANNED),
+        "code": holds.code(planned.held_by[0]) if planned.held_by else None,
+        "due_at": context.as_of,
+    }
+
+
+def _note_population(context: Context, run_id: UUID, accounts: int, planned: int, blocked: int) -> None:
+    """Write the source's own counts, so that terminations can be reconciled with destroyed, held, kept and not yet
+    due.
+    """
+    population = dict(context.accounts.population(context.as_of))
+    with context.engine.begin() as connection:
+        first = connection.execute(
+            update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=population)
+        ).rowcount
+        connection.execute(
+            update(run)
+            .where(run.c.run_id == run_id)
+            .values(accounts_scanned=accounts, due=run.c.due + planned, held=run.c.held + blocked)
+        )
+        if first:
+            stage(connection, [run_entry(context, run_id, "population", counts=population)])
+
+
+def _chunks(facts: Iterator[AccountFacts]) -> Iterator[list[AccountFacts]]:
+    while chunk := list(islice(facts, CHUNK)):
+        yield chunk
+
+
+def due_counts(connection: Connection, as_of: date) -> dict[str, int]:
+    """Return how many open disposals are due per processor."""
+    rows = connection.execute(
+        select(disposal.c.processor, func.count())
+        .where(disposal.c.closed_on.is_(None), disposal.c.due_at <= as_of)
+        .group_by(disposal.c.processor)
+    )
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,242 @@
+"""Locate: read what a place holds of each person, and stage what a law keeps, before anything is touched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select, update
+
+from include.archive.staging import ArchiveKeys
+from include.archive.staging import stage as stage_archive
+from include.database import disposal, locator
+from include.disposals import claims, holds, locators
+from include.disposals.batches import open_rows
+from include.disposals.context import Context
+from include.disposals.record import Change, apply
+from include.errors import ConfigurationError, ProcessorError
+from include.outcomes import Outcome
+from include.policy.facts import Hold
+from include.processors import Found, ProcessorContract, Record, Result, Subject, Work
+
+TOMORROW = timedelta(days=1)
+NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED}
+
+
+def locate_batch(
+    context: Context, name: str, connect: Callable[[], ProcessorContract], batch_id: str, owner: str, keys: ArchiveKeys
+) -> dict[str, int]:
+    """Locate what of the batch is not located yet; return counts by outcome. Reads at the processor only.
+
+    `connect` makes the processor. Where a place cannot be searched (down, not configured, held, ambiguous) the search
+    keys are stored encrypted instead, so that the company's own database need not wait. A failure of the whole batch
+    is recorded and raised again.
+    """
+    rows = {str(r.disposal_id): r for r in _not_located(context, open_rows(context, batch_id))}
+    claim = claims.take(context.engine, name, [r.account_id for r in rows.values()], owner)
+    rows = {i: r for i, r in rows.items() if r.account_id in claim.accounts}
+    try:
+        subjects = _subjects(context, rows)
+        rows = _set_held_aside(context, claim, rows, subjects)
+        if not rows:
+            return {}
+        batch = [subjects[i] for i in rows]
+        try:
+            processor = connect()
+            processor.check()
+            found = processor.locate(batch)
+            located = [_work(rows[f.disposal_id], f) for f in found if f.outcome is Outcome.LOCATED and f.count]
+            records = processor.extract(located) if located else []
+        except (ProcessorError, ConfigurationError) as error:
+            _could_not_search(context, claim, rows, subjects, getattr(error, "code", "not_configured"))
+            raise
+        _store(context, claim, rows, subjects, found, records, keys)
+        return dict(Counter(str(f.outcome) for f in found))
+    finally:
+        claims.release(context.engine, claim)
+
+
+def _not_located(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Return the rows without a `found` locator that wait for one."""
+    waiting = [r for r in rows if Outcome(r.outcome) in NOT_LOCATED]
+    with context.engine.connect() as connection:
+        done = set(
+            connection.execute(
+                select(locator.c.disposal_id).where(
+                    locator.c.kind == "found", locator.c.disposal_id.in_([r.disposal_id for r in waiting])
+                )
+            ).scalars()
+        )
+    return [r for r in waiting if r.disposal_id not in done]
+
+
+def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subject]:
+    """Build the subjects, from stored search keys where there are any, else from the accounts database."""
+    known = context.accounts.identifiers({r.account_id for r in rows.values()})
+    with context.engine.connect() as connection:
+        stored = {
+            i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
+        }
+    subjects = {}
+    for disposal_id, row in rows.items():
+        identifiers = known.get(row.account_id)
+        keys: dict[str, Any] = stored.get(disposal_id) or (
+            {
+                "emails": identifiers.emails,
+                "login_id": identifiers.login_id,
+                "name": identifiers.name,
+                "phones": identifiers.phones,
+            }
+            if identifiers
+            else {}
+        )
+        subjects[disposal_id] = Subject(
+            disposal_id=disposal_id,
+            account_id=row.account_id,
+            subject_type=row.subject_type,
+            scope_id=row.scope_id,
+            datasets=tuple(row.datasets),
+            rule_id=row.rule_id,
+            trigger_event=row.trigger_event,
+            trigger_date=row.trigger_date,
+            emails=tuple(keys.get("emails", ())),
+            login_id=keys.get("login_id") or "",
+            name=keys.get("name") or "",
+            phones=tuple(keys.get("phones", ())),
+        )
+    return subjects
+
+
+def search_keys(subject: Subject) -> dict[str, Any]:
+    """Return what of a subject is kept to search with later."""
+    fields = asdict(subject)
+    return {
+        k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in ("emails", "login_id", "name", "phones")
+    }
+
+
+def _set_held_aside(
+    context: Context, claim: claims.Claim, rows: dict[str, Row[Any]], subjects: Mapping[str, Subject]
+) -> dict[str, Row[Any]]:
+    """Keep held disposals back until tomorrow, with their search keys; return the rest."""
+    if not rows:
+        return rows
+    accounts = {r.account_id for r in rows.values()}
+    computed = context.accounts.computed_holds(accounts)
+    with context.engine.begin() as connection:
+        ours = claims.hold(connection, claim)
+        placed = holds.placed(connection, accounts)
+        changes, free = [], {}
+        for disposal_id, row in rows.items():
+            if row.account_id not in ours:
+                continue
+            found = holds.blocking([*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context)
+            if not found:
+                free[disposal_id] = row
+            elif row.outcome != Outcome.BLOCKED or row.code != holds.code(found[0].kind):
+                changes.append(blocked(context, disposal_id, found, row.step))
+        held = [i for i, r in rows.items() if i not in free and r.account_id in ours]
+        locators.save(connection, context, "search", {i: search_keys(subjects[i]) for i in held})
+        apply(connection, context, rows, changes)
+        connection.execute(
+            update(disposal)
+            .where(disposal.c.disposal_id.in_([rows[i].disposal_id for i in held]))
+            .values(due_at=context.as_of + TOMORROW, updated_at=func.now())
+        )
+    return free
+
+
+def blocked(context: Context, disposal_id: str, found: Sequence[Hold], step: str | None) -> Change:
+    """Return the change to `blocked` by these holds; looked at again tomorrow."""
+    return Change(
+        Result(disposal_id, Outcome.BLOCKED, code=holds.code(found[0].kind)),
+        next_step=step,
+        due_at=context.as_of + TOMORROW,
+        hold_kinds=tuple(sorted({h.kind for h in found})),
+    )
+
+
+def _could_not_search(
+    context: Context,
+    claim: claims.Claim,
+    rows: Mapping[str, Row[Any]],
+    subjects: Mapping[str, Subject],
+    code: str,
+) -> None:
+    with context.engine.begin() as connection:
+        ours = claims.hold(connection, claim)
+        mine = {i: r for i, r in rows.items() if r.account_id in ours}
+        locators.save(connection, context, "search", {i: search_keys(subjects[i]) for i in mine})
+        apply(
+            connection,
+            context,
+            mine,
+            [Change(Result(i, Outcome.FAILED, code=code), step="locate", due_at=context.as_of) for i in mine],
+        )
+
+
+def _work(row: Row[Any], found: Found) -> Work:
+    return Work(found.disposal_id, row.account_id, row.scope_id, tuple(row.datasets), found.locator)
+
+
+def _store(
+    context: Context,
+    claim: claims.Claim,
+    rows: Mapping[str, Row[Any]],
+    subjects: Mapping[str, Subject],
+    found: Sequence[Found],
+    records: Sequence[Record],
+    keys: ArchiveKeys,
+) -> None:
+    """Commit locators, staged archive rows, states and entries together."""
+    by_disposal: dict[str, list[Record]] = {}
+    for record in records:
+        by_disposal.setdefault(record.disposal_id, []).append(record)
+    consumer_like = {
+        f.account_id: f.consumer_like for f in context.accounts.facts({rows[i].account_id for i in by_disposal})
+    }
+    with context.engine.begin() as connection:
+        ours = claims.hold(connection, claim)
+        mine = [f for f in found if rows[f.disposal_id].account_id in ours]
+        done = {f.disposal_id: f for f in mine if f.outcome is Outcome.LOCATED}
+        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
+        locators.save(
+            connection,
+            context,
+            "search",
+            {f.disposal_id: search_keys(subjects[f.disposal_id]) for f in mine if f.disposal_id not in done},
+        )
+        for disposal_id in set(by_disposal) & set(done):
+            row = rows[disposal_id]
+            stage_archive(
+                connection,
+                disposal_id=row.disposal_id,
+                account_id=row.account_id,
+                subject_type=row.subject_type,
+                consumer_like=consumer_like.get(row.account_id, False),
+                records=by_disposal[disposal_id],
+                schedule=context.schedule,
+                as_of=context.as_of,
+                keys=keys,
+            )
+        apply(connection, context, rows, [_change(context.as_of, f) for f in mine])
+
+
+def _change(as_of: date, found: Found) -> Change:
+    """Turn a `Found` into the disposal's change; what a person must settle is looked at again every night."""
+    failed = found.outcome is Outcome.FAILED
+    return Change(
+        Result(
+            found.disposal_id,
+            found.outcome,
+            code=found.code,
+            until=found.until,
+            count=found.count if found.outcome is Outcome.LOCATED else None,
+            needs_person=failed,
+        ),
+        step="locate",
+        due_at=as_of if found.outcome is Outcome.LOCATED else max(found.until or as_of, as_of + TOMORROW),
+    )

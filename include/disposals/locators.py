@@ -1,0 +1,62 @@
+"""What `locate` found, encrypted at rest (AES-256-GCM, a key per disposal), until the disposal is closed.
+
+`found` holds processor object ids. `search` holds the keys to look with, kept only while a place could not be searched
+(down, held, ambiguous), so that the company's own database need not wait for it beyond its maximum.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from include.database import locator
+from include.disposals.context import Context
+from include.keys import Sealed, open_sealed, seal_bytes
+
+
+def save(connection: Connection, context: Context, kind: str, locators: Mapping[str, Mapping[str, Any]]) -> None:
+    """Store (or replace) the locators of disposals, by disposal id."""
+    if not locators:
+        return
+    rows = []
+    for disposal_id, body in locators.items():
+        sealed = seal_bytes(json.dumps(body).encode(), context.wrapper, _purpose(disposal_id))
+        rows.append(
+            {
+                "disposal_id": UUID(disposal_id),
+                "kind": kind,
+                "wrapped_key": sealed.wrapped_key,
+                "nonce": sealed.nonce,
+                "ciphertext": sealed.ciphertext,
+            }
+        )
+    statement = insert(locator)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["disposal_id"],
+            set_={c: statement.excluded[c] for c in ("kind", "wrapped_key", "nonce", "ciphertext")},
+        ),
+        rows,
+    )
+
+
+def read(
+    connection: Connection, context: Context, disposal_ids: Collection[str]
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return `{disposal_id: (kind, locator)}` for those that have one."""
+    rows = connection.execute(select(locator).where(locator.c.disposal_id.in_([UUID(i) for i in disposal_ids])))
+    opened = {}
+    for row in rows:
+        disposal_id = str(row.disposal_id)
+        sealed = Sealed(wrapped_key=row.wrapped_key, nonce=row.nonce, ciphertext=row.ciphertext)
+        opened[disposal_id] = (row.kind, json.loads(open_sealed(sealed, context.wrapper, _purpose(disposal_id))))
+    return opened
+
+
+def _purpose(disposal_id: str) -> str:
+    return f"locator:{disposal_id}"

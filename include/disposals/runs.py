@@ -1,0 +1,77 @@
+"""Runs: the business date's guard and the bookkeeping a report compares against.
+
+`as_of` may never go back, and may lie in the future only in the sandbox (`RETENTION_CLOCK=sandbox`) with every
+processor on loopback. The wall clock is read by the caller, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, func, insert, select, update
+
+from include.connections import Connection
+from include.database import entry, run
+from include.disposals.context import Context
+from include.disposals.record import run_entry
+from include.errors import DecisionRefused
+from include.evidence.log import stage
+
+
+def check_as_of(
+    engine: Engine, as_of: date, *, seoul_today: date, sandbox: bool, connections: Iterable[Connection]
+) -> None:
+    """Raise `DecisionRefused` unless `as_of` may be worked with."""
+    if as_of > seoul_today:
+        if not sandbox:
+            raise DecisionRefused(
+                f"as_of {as_of} is later than today in Seoul ({seoul_today}). Only the sandbox may look ahead; "
+                "start the run without as_of."
+            )
+        outside = [c.name for c in connections if not c.is_loopback]
+        if outside:
+            raise DecisionRefused(
+                f"as_of {as_of} lies ahead of {seoul_today}, but these connections leave this machine: "
+                f"{', '.join(outside)}. Point their endpoint_url to loopback or drop as_of."
+            )
+    with engine.connect() as connection:
+        newest = connection.execute(select(func.max(run.c.as_of))).scalar()
+    if newest and as_of < newest:
+        raise DecisionRefused(
+            f"as_of {as_of} is earlier than {newest}, which a run already worked with. Business time never goes back."
+        )
+
+
+def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
+    """Record the start of a run and return our id of it; a retry of the same Airflow run gets the same id."""
+    with context.engine.begin() as connection:
+        known = connection.execute(
+            select(run.c.run_id).where(run.c.dag_id == context.dag_id, run.c.airflow_run_id == airflow_run_id)
+        ).scalar()
+        if known:
+            return UUID(str(known))
+        run_id = uuid4()
+        connection.execute(
+            insert(run).values(
+                run_id=run_id,
+                dag_id=context.dag_id,
+                airflow_run_id=airflow_run_id,
+                as_of=context.as_of,
+                schedule_sha256=context.schedule.sha256,
+                first_entry=connection.execute(select(func.coalesce(func.max(entry.c.entry_id), 0))).scalar_one() + 1,
+            )
+        )
+        stage(connection, [run_entry(context, run_id, "run_started")])
+        return run_id
+
+
+def finish_run(context: Context, run_id: UUID, counts: dict[str, int]) -> None:
+    """Record the end of a run with its counts."""
+    with context.engine.begin() as connection:
+        done = connection.execute(
+            update(run).where(run.c.run_id == run_id, run.c.finished_at.is_(None)).values(finished_at=func.now())
+        )
+        if done.rowcount:
+            stage(connection, [run_entry(context, run_id, "run_finished", counts=counts)])

@@ -1,0 +1,251 @@
+"""The planner: what of one account falls due, where, when and why. Pure; the same input gives the same plan.
+
+    plan(facts, schedule, holds, as_of).disposals      # due up to `as_of`, held ones marked
+                                       .not_yet_due    # known, with their dates
+                                       .kept           # what a law keeps after termination, and until when
+
+A disposal is one account at one processor under one scope of one rule, started by one event on one day. Nothing is
+due before its `free_from`; a hold blocks the scopes it reaches and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import lru_cache
+
+from include.policy.facts import AccountFacts, Event, Hold, State
+from include.policy.held import after_holds, effective_termination, overridden, reaches
+from include.policy.models import Rule
+from include.policy.periods import Term, evaluate, latest_trigger, term_until
+from include.policy.plans import DueTrigger, FieldReason, Kept, Plan, PlannedDisposal
+from include.policy.schedule import Schedule
+from include.policy.targets import OWN_DATABASE, Start, Target, absent, period_kind, starts, targets
+from include.policy.terms import event_terms
+
+__all__ = [
+    "DueTrigger",
+    "FieldReason",
+    "Kept",
+    "Plan",
+    "PlannedDisposal",
+    "due_triggers",
+    "overridden",
+    "plan",
+    "population",
+    "reaches",
+]
+
+
+def plan(facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: date) -> Plan:
+    """Return what of this account is due up to `as_of`, what is not yet, and what the archive keeps."""
+    events = _events(facts, schedule, holds, as_of)
+    kept = _kept(facts, schedule, events, as_of)
+    planned = []
+    for target in targets(schedule, facts.subject_type, facts.consumer_like):
+        if absent(facts, target.scope):
+            continue
+        for start in starts(target, events):
+            planned.append(_disposal(facts, target, start, events, holds, kept, as_of))
+    planned = sorted(_merged(planned), key=_identity)
+    return Plan(
+        disposals=tuple(d for d in planned if d.free_from <= as_of),
+        kept=kept,
+        not_yet_due=tuple(d for d in planned if d.free_from > as_of),
+    )
+
+
+def due_triggers(schedule: Schedule, as_of: date) -> tuple[DueTrigger, ...]:
+    """Return, for each event that may end in a disposal, the newest date on which its period is over by `as_of`.
+
+    A superset for SQL: holds, floors and what is present only ever take away from it.
+    """
+    return tuple(
+        DueTrigger(
+            event=trigger.event,
+            latest_trigger_date=latest_trigger(
+                as_of, trigger.period, period_kind(rule), schedule.holidays, schedule.period_rules
+            ),
+            rule_id=rule.id,
+            scope_ids=tuple(s.id for s in rule.scopes if not s.events or trigger.event in s.events),
+        )
+        for rule in schedule.rules.values()
+        if rule.scopes and (not rule.requires_setting or getattr(schedule.settings, rule.requires_setting))
+        for trigger in rule.triggers
+    )
+
+
+def population(accounts: Iterable[AccountFacts], plans: Iterable[Plan] = ()) -> dict[str, int]:
+    """Count accounts by state, and plans by what they hold, so that terminations can be reconciled with the source."""
+    counts = {state.value.lower(): 0 for state in State} | {"due": 0, "held": 0, "not_yet_due": 0, "kept": 0}
+    for facts in accounts:
+        counts[facts.state.value.lower()] += 1
+    for one in plans:
+        counts["due"] += any(not d.held_by for d in one.disposals)
+        counts["held"] += any(d.held_by for d in one.disposals)
+        counts["not_yet_due"] += bool(one.not_yet_due)
+        counts["kept"] += bool(one.kept)
+    return counts
+
+
+def _events(
+    facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: date
+) -> Mapping[str, tuple[Event, ...]]:
+    """Return the events that count, oldest first. Only an effective termination counts as one (C-05)."""
+    events = {e for e in facts.events if e.kind not in ("requested", "terminated")}
+    if facts.requested_on is not None:
+        events.add(Event("requested", facts.requested_on))
+    ended = effective_termination(facts, schedule, holds, as_of)
+    if ended is not None:
+        events.add(Event("terminated", ended))
+    found: dict[str, list[Event]] = {}
+    for event in sorted(events, key=lambda e: (e.date, e.kind, e.datasets, e.offshore)):
+        found.setdefault(event.kind, []).append(event)
+    return {kind: tuple(several) for kind, several in found.items()}
+
+
+def _disposal(
+    facts: AccountFacts,
+    target: Target,
+    start: Start,
+    events: Mapping[str, tuple[Event, ...]],
+    holds: Sequence[Hold],
+    kept: Sequence[Kept],
+    as_of: date,
+) -> PlannedDisposal:
+    term, floor_reasons = _raised(target, start.term, events)
+    term, held_by = after_holds(
+        term,
+        holds,
+        target.schedule,
+        as_of,
+        processor=target.scope.processor,
+        datasets=target.scope.datasets,
+        events=(e for several in events.values() for e in several),
+    )
+    reasons = _destroy_reasons(target, start.term.last_day) + floor_reasons + _keep_reasons(target, kept)
+    return PlannedDisposal(
+        account_id=facts.account_id,
+        subject_type=facts.subject_type,
+        processor=target.scope.processor,
+        rule_id=target.rule.id,
+        rule_version=target.rule.version,
+        scope_id=target.scope.id,
+        datasets=target.scope.datasets,
+        categories=target.categories,
+        phase=target.rule.phase,
+        trigger_event=start.event,
+        trigger_date=start.date,
+        last_day=term.last_day,
+        free_from=term.free_from,
+        destroy_by=term.destroy_by,
+        reasons=reasons,
+        held_by=held_by,
+    )
+
+
+def _raised(
+    target: Target, term: Term, events: Mapping[str, tuple[Event, ...]]
+) -> tuple[Term, tuple[FieldReason, ...]]:
+    """Return the term after the minimums under it: the newest log must be kept its three months (R-09)."""
+    reasons: tuple[FieldReason, ...] = ()
+    schedule = target.schedule
+    for rule in target.floors:
+        for trigger in rule.triggers:
+            for event in events.get(trigger.event, ())[-1:]:
+                floor = evaluate(
+                    event.date, trigger.period, kind="min", holidays=schedule.holidays, rules=schedule.period_rules
+                )
+                if floor.last_day > term.last_day:
+                    term = term_until(term.trigger_date, floor.last_day, rules=schedule.period_rules)
+                    reasons += _reasons(schedule, rule, target.categories, "keep", floor.last_day)
+    return term, reasons
+
+
+@lru_cache(maxsize=1 << 13)
+def _destroy_reasons(target: Target, until: date) -> tuple[FieldReason, ...]:
+    return _reasons(target.schedule, target.rule, target.categories, "destroy", until)
+
+
+def _reasons(
+    schedule: Schedule, rule: Rule, categories: Iterable[str], decision: str, until: date
+) -> tuple[FieldReason, ...]:
+    basis = rule.basis[0]
+    return tuple(
+        FieldReason(category, name, decision, rule.id, rule.version, basis.law, basis.article, until)
+        for category in categories
+        for name in schedule.categories[category].fields
+    )
+
+
+def _keep_reasons(target: Target, kept: Sequence[Kept]) -> tuple[FieldReason, ...]:
+    """Say for each field destroyed here which copy of it a law keeps in the archive."""
+    schedule = target.schedule
+    return tuple(
+        FieldReason(category, item.item, "keep", item.rule_id, item.rule_version, item.law, item.article, item.until)
+        for category in target.categories
+        for item in kept
+        if category in schedule.rules[item.rule_id].categories and item.item in schedule.categories[category].fields
+    )
+
+
+def _kept(
+    facts: AccountFacts, schedule: Schedule, events: Mapping[str, tuple[Event, ...]], as_of: date
+) -> tuple[Kept, ...]:
+    """Return every item that a living basis lists, with the longest end; a basis that is over keeps nothing."""
+    if "terminated" not in events:
+        return ()
+    longest: dict[tuple[str, str], Kept] = {}
+    for several in events.values():
+        for event in several:
+            for term in event_terms(
+                event=event.kind,
+                on=event.date,
+                subject_type=facts.subject_type,
+                consumer_like=facts.consumer_like,
+                offshore=event.offshore,
+                schedule=schedule,
+            ):
+                if term.free_from <= as_of:
+                    continue
+                for item in term.items:
+                    key = (item, term.rule_id)
+                    if key not in longest or longest[key].until < term.last_day:
+                        longest[key] = Kept(
+                            item, term.rule_id, term.rule_version, term.law, term.article, term.last_day
+                        )
+    return tuple(longest[key] for key in sorted(longest))
+
+
+def _merged(planned: Sequence[PlannedDisposal]) -> list[PlannedDisposal]:
+    """Join disposals that would do the same work twice: where one contains another, only the wider one stays.
+
+    The same processor, trigger date and holds are needed, so that a hold on the wider one never delays the narrower.
+    """
+    result: list[PlannedDisposal] = []
+    for one in sorted(planned, key=lambda d: (-len(d.datasets), d.rule_id != "R-14", _identity(d))):
+        for n, wider in enumerate(result):
+            if one.processor != OWN_DATABASE and _same_work(one, wider):
+                result[n] = replace(
+                    wider,
+                    categories=tuple(sorted({*wider.categories, *one.categories})),
+                    reasons=wider.reasons + tuple(r for r in one.reasons if r not in wider.reasons),
+                )
+                break
+        else:
+            result.append(one)
+    return result
+
+
+def _same_work(narrow: PlannedDisposal, wide: PlannedDisposal) -> bool:
+    return (
+        narrow.rule_id != wide.rule_id
+        and (narrow.processor, narrow.trigger_date, narrow.free_from, narrow.held_by)
+        == (wide.processor, wide.trigger_date, wide.free_from, wide.held_by)
+        and set(narrow.datasets) <= set(wide.datasets)
+    )
+
+
+def _identity(disposal: PlannedDisposal) -> tuple[str, str, str, str, date]:
+    return (disposal.processor, disposal.rule_id, disposal.scope_id, disposal.trigger_event, disposal.trigger_date)

@@ -1,0 +1,137 @@
+"""One gate to a vendor's JSON over HTTP: pace, bounded repetition of safe calls, errors that carry codes only.
+
+Keys may stand in addresses, so no address, header or body leaves here in an exception, and the HTTP library's own log
+lines stay off. Redirects are never followed: they could lead away from the connection's address.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from include.connections import TIMEOUT_SECONDS
+from include.errors import RateLimited, Refused, Unreachable
+
+if TYPE_CHECKING:
+    import httpx
+
+TRIES = 3
+PATIENCE_SECONDS = 20.0
+
+
+class Declined(Exception):
+    """The vendor refused one request (a 4xx about the request itself); `codes` are the error codes of its body."""
+
+    def __init__(self, status: int, codes: tuple[int | str, ...], *, shaped: bool) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.codes, self.shaped = status, codes, shaped
+
+
+@dataclass(frozen=True, slots=True)
+class JsonApi:
+    """Calls to one vendor; `unknown_wait` is assumed where a 429 does not say for how long."""
+
+    name: str
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    reserve: Callable[[str, int], float]
+    quota: str
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unknown_wait: float = 3600.0
+    pause: float = 0.3
+    sleep: Callable[[float], None] = time.sleep
+
+    def get(self, path: str, **params: str) -> Any:
+        """Return the JSON of a read; a read without an answer is repeated."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self.call("GET", path, params=params)
+            except Unreachable:
+                if attempt == TRIES:
+                    raise
+                self.sleep(self.pause * attempt)
+        raise AssertionError("the loop returns or raises")
+
+    def call(self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Any = None) -> Any:
+        """Return the JSON of one call; it is repeated only where the vendor refused to begin it for a short time."""
+        for attempt in range(1, TRIES + 1):
+            self._pace()
+            try:
+                return self._once(method, path, params or {}, body)
+            except RateLimited as limited:
+                if attempt == TRIES or limited.retry_after > PATIENCE_SECONDS:
+                    raise
+                self.sleep(limited.retry_after)
+        raise AssertionError("the loop returns or raises")
+
+    def _pace(self) -> None:
+        wait = self.reserve(self.quota, 1)
+        if wait > PATIENCE_SECONDS:
+            raise RateLimited(self.name, retry_after=wait, code="quota_spent", status=None)
+        if wait > 0:
+            self.sleep(wait)
+
+    def _once(self, method: str, path: str, params: Mapping[str, str], body: Any) -> Any:
+        import httpx
+
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=dict(self.headers)) as client:
+                reply = client.request(method, self.base_url + path, params={**self.params, **params}, json=body)
+                return self._read(reply)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise Unreachable(self.name, "no_answer") from None
+
+    def _read(self, reply: httpx.Response) -> Any:
+        """Return a successful body; raise what the status means."""
+        status = reply.status_code
+        if status == 429:
+            raise RateLimited(self.name, retry_after=retry_after(reply.headers.get("Retry-After"), self.unknown_wait))
+        if status in (401, 403):
+            raise Refused(
+                self.name,
+                "unauthorized" if status == 401 else "forbidden",
+                status=status,
+                advice=f"Check key and rights of the connection {self.name}.",
+            )
+        if status in (408, 425):
+            raise Unreachable(self.name, "no_answer", status=status)
+        try:
+            body = reply.json()
+        except ValueError:
+            body = None
+        errors = body.get("errors") if isinstance(body, dict) else None
+        if 400 <= status < 500 or (200 <= status < 300 and errors):
+            raise Declined(status, _codes(errors), shaped=isinstance(errors, list))
+        if not 200 <= status < 300:
+            raise Unreachable(self.name, "server_error" if status >= 500 else "odd_answer", status=status)
+        if body is None:
+            raise Unreachable(self.name, "odd_answer", status=status)
+        return body
+
+
+def _codes(errors: Any) -> tuple[int | str, ...]:
+    if not isinstance(errors, list):
+        return ()
+    return tuple(e["code"] for e in errors if isinstance(e, dict) and isinstance(e.get("code"), int | str))
+
+
+def retry_after(value: str | None, unknown: float) -> float:
+    """Return the seconds a `Retry-After` header means: a number, a date, or `unknown` for anything else."""
+    try:
+        seconds = float(value or "")
+        return max(0.0, seconds) if math.isfinite(seconds) else unknown
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(value or "")
+    except ValueError:
+        return unknown
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,248 @@
+"""Statements on the company's own tables: count, lock, erase, remove bare register rows. Batched by arrays of keys.
+
+Names come from the schedule, are checked against a pattern when it is read, and are quoted here; values are parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from psycopg import sql
+
+from include.accounts_tables import Table, Tables
+from include.connections import TIMEOUT_SECONDS, Connection
+from include.errors import ConfigurationError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    import psycopg
+
+NAME = "own_database"
+OPTIONS = "-c timezone=UTC -c lock_timeout=15s -c statement_timeout=300s"
+
+Cursor = Any
+Part = sql.Composable
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One disposal as the statements need it; `rows` are the located rows of tables whose records a law may keep."""
+
+    disposal_id: str
+    account_id: str = field(repr=False)
+    datasets: tuple[str, ...]
+    event: str
+    day: date
+    rows: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+
+
+@contextmanager
+def opened(connection: Connection, *, read_only: bool) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Yield a connection made for this call, so that nothing read here was cached; one snapshot when it only reads.
+
+    Integrity errors are left to the caller; every other trouble leaves as one of ours, without PostgreSQL's text.
+    """
+    import psycopg
+
+    try:
+        with psycopg.connect(
+            host=str(connection.extra.get("host") or connection.host),
+            port=connection.port,
+            user=connection.login or None,
+            password=connection.password or None,
+            dbname=connection.schema,
+            options=OPTIONS,
+            connect_timeout=TIMEOUT_SECONDS,
+        ) as opened_:
+            if read_only:
+                opened_.read_only = True
+                opened_.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield opened_
+    except psycopg.IntegrityError:
+        raise
+    except psycopg.Error as error:
+        raise _ours(connection, error) from None
+
+
+def _ours(connection: Connection, error: psycopg.Error) -> Exception:
+    import psycopg
+
+    code = error.sqlstate or "unreachable"
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        # For these two PostgreSQL quotes names of tables and columns, never a value.
+        return ConfigurationError(
+            f"Connection {connection.name}: {error.diag.message_primary}. Correct processors.own_database.settings in "
+            "the schedule, or the database."
+        )
+    if code.startswith("28") or code == "42501":
+        return Refused(NAME, code, advice="Grant the role what docs/operations.md lists.")
+    return Unreachable(NAME, code)
+
+
+def name_of(tables: Tables, table: str) -> Part:
+    """Return the quoted name of a table in the company's schema."""
+    return sql.Identifier(tables.schema_name, table)
+
+
+def _column(name: str, alias: str = "t") -> Part:
+    return sql.Identifier(alias, name)
+
+
+def _filled(table: Table) -> Part:
+    """Return the condition that a row still holds something to erase."""
+    if table.action != "null_columns":
+        return sql.SQL("true")
+    return sql.SQL("NOT ({})").format(
+        sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(_column(c)) for c in table.columns)
+    )
+
+
+ROWS: dict[Literal["exact", "until", "month"], str] = {
+    "exact": "{column} = s.day",
+    "until": "{column} <= s.day",
+    "month": "{column} BETWEEN date_trunc('month', s.day)::date AND s.day",
+}
+
+
+def _about(table: Table, event: str) -> Part:
+    """Return the condition that a row is one the event is about; an event of the whole account is about every row."""
+    trigger = table.triggers.get(event)
+    if trigger is None:
+        return sql.SQL("true")
+    condition = sql.SQL(ROWS[trigger.rows]).format(column=_column(trigger.column))
+    if trigger.given:
+        condition = sql.SQL("{} AND {} IS NOT NULL").format(condition, _column(trigger.given))
+    return condition
+
+
+def _groups(table: Table, targets: Iterable[Target]) -> Iterator[tuple[Part, Part, list[list[Any]]]]:
+    """Yield condition, source and parameters for the targets of one table, grouped by what their event is about."""
+    events: dict[str, list[Target]] = {}
+    for target in targets:
+        if table.dataset in target.datasets:
+            events.setdefault(target.event if target.event in table.triggers else "", []).append(target)
+    source = sql.SQL("unnest(%s::text[], %s::text[], %s::date[]) AS s(id, account, day)")
+    for event, group in events.items():
+        arrays: list[list[Any]] = [
+            [t.disposal_id for t in group],
+            [t.account_id for t in group],
+            [t.day for t in group],
+        ]
+        where = sql.SQL("{} = s.account AND {}").format(_column(table.account), _about(table, event))
+        yield where, source, arrays
+
+
+def count(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> dict[str, dict[str, int]]:
+    """Return per disposal how many rows each table holds; a bare register row that may leave counts as one."""
+    found: dict[str, dict[str, int]] = {}
+    for name, table in tables.tables.items():
+        for where, source, arrays in _groups(table, targets):
+            holds = _filled(table)
+            if name == tables.register_row.table:
+                holds = sql.SQL("({} OR {})").format(holds, _bare(tables))
+            statement = sql.SQL("SELECT s.id, count(*) FROM {} JOIN {} AS t ON {} WHERE {} GROUP BY s.id")
+            for disposal_id, rows in cursor.execute(
+                statement.format(source, name_of(tables, name), where, holds), arrays
+            ):
+                found.setdefault(disposal_id, {})[name] = rows
+    return found
+
+
+def rows_of_records(
+    cursor: Cursor, tables: Tables, targets: Sequence[Target], *, lock: bool = False
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Return per disposal and table the rows whose records a law may keep: primary key and a digest of the content."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name in dict.fromkeys(r.table for r in tables.records):
+        table = tables.tables[name]
+        for where, source, arrays in _groups(table, targets):
+            statement = sql.SQL("SELECT s.id, {}::text, hashtextextended(t::text, 0)::text FROM {} JOIN {} AS t ON {}")
+            query = statement.format(_column(table.key), source, name_of(tables, name), where)
+            if lock:
+                query = sql.SQL("{} FOR UPDATE OF t").format(query)
+            for disposal_id, key, digest in cursor.execute(query, arrays):
+                found.setdefault(disposal_id, {}).setdefault(name, {})[key] = digest
+    return found
+
+
+def open_complaints(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> set[str]:
+    """Return the disposals that reach a record which is a hold while it has no date."""
+    found: set[str] = set()
+    for record in tables.records:
+        if not record.open_is:
+            continue
+        conditions = [sql.SQL("{} = {}").format(_column(c), sql.Literal(v)) for c, v in record.where.items()]
+        conditions += [sql.SQL("{} IS NULL").format(_column(c)) for days in record.dates.values() for c in days.columns]
+        for where, source, arrays in _groups(tables.tables[record.table], targets):
+            query = sql.SQL("SELECT DISTINCT s.id FROM {} JOIN {} AS t ON {} WHERE {}").format(
+                source, name_of(tables, record.table), where, sql.SQL(" AND ").join(conditions)
+            )
+            found |= {row[0] for row in cursor.execute(query, arrays)}
+    return found
+
+
+def erase(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> None:
+    """Erase the targets' rows, children first."""
+    for name, table in tables.tables.items():
+        for where, source, arrays in _groups(table, targets):
+            if table.action == "delete":
+                query = sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(name_of(tables, name), source, where)
+            else:
+                query = sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE {} AND {}").format(
+                    name_of(tables, name), _replacements(table), source, where, _filled(table)
+                )
+            cursor.execute(query, arrays)
+
+
+def _replacements(table: Table) -> Part:
+    """Return what is set: nothing at all, or for anonymising fresh random words and no account; no mapping is kept."""
+    value = "{} = NULL" if table.action == "null_columns" else "{} = gen_random_uuid()::text"
+    parts = [sql.SQL(value).format(sql.Identifier(c)) for c in table.columns]
+    if table.action == "anonymise":
+        parts.append(sql.SQL("{} = NULL").format(sql.Identifier(table.account)))
+    return sql.SQL(", ").join(parts)
+
+
+def _bare(tables: Tables) -> Part:
+    """Return the condition that a register row `t` is terminated, empty and the last of its account."""
+    register = tables.register_row
+    parts = [sql.SQL("{} IS NOT NULL").format(_column(register.terminated_on))]
+    key = _column(register.account)
+    for name, table in tables.tables.items():
+        if name == register.table:
+            parts.append(sql.SQL("NOT ({})").format(_filled(table)))
+        else:
+            parts.append(
+                sql.SQL("NOT EXISTS (SELECT 1 FROM {} AS x WHERE {} = {})").format(
+                    name_of(tables, name), _column(table.account, "x"), key
+                )
+            )
+    for held in tables.holds:
+        parts.append(
+            sql.SQL("NOT EXISTS (SELECT 1 FROM {} AS x WHERE {} = {} AND {} IS NULL)").format(
+                name_of(tables, held.table), _column(held.account, "x"), key, _column(held.released, "x")
+            )
+        )
+    return sql.SQL("({})").format(sql.SQL(" AND ").join(parts))
+
+
+def bare_accounts(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> list[str]:
+    """Return the accounts of which only an empty register row (and its ledgers) is left."""
+    register = tables.register_row
+    query = sql.SQL("SELECT {} FROM {} AS t WHERE {} = ANY(%s) AND {} ORDER BY 1 FOR UPDATE OF t").format(
+        _column(register.account), name_of(tables, register.table), _column(register.account), _bare(tables)
+    )
+    return [row[0] for row in cursor.execute(query, [sorted({t.account_id for t in targets})])]
+
+
+def remove_register(cursor: Cursor, tables: Tables, account_ids: Sequence[str]) -> None:
+    """Remove register rows and the ledgers that leave with them."""
+    account = tables.register_row.account
+    for name in (*tables.ledgers, tables.register_row.table):
+        cursor.execute(
+            sql.SQL("DELETE FROM {} AS t WHERE {} = ANY(%s)").format(name_of(tables, name), _column(account)),
+            [list(account_ids)],
+        )

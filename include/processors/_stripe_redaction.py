@@ -1,0 +1,237 @@
+"""Redaction jobs (Stripe preview API): the only way to what an update cannot blank, and it cannot be undone.
+
+A job takes at most ten ids and goes created → validating → ready → run → redacting → succeeded. Its id is returned
+from `create` and therefore stored before `finish` runs it. A lost reply is settled by the same idempotency key on the
+same day and by listing jobs later; a job that also holds other people's ids is never run by us. Where Stripe has not
+switched the feature on, its paths are unknown to the account: that is `not_enabled`, not "not found".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from include.outcomes import Outcome
+from include.processors import Result, Work
+from include.processors._stripe_api import Api, Declined, safe_id
+from include.processors._stripe_batch import each
+from include.processors._stripe_find import Finder, seoul_date
+
+JOBS = "/v1/privacy/redaction_jobs"
+MAX_IDS = 10
+DAY = timedelta(days=1)
+YOUNGEST = timedelta(days=91)
+"""Stripe refuses transactions of less than 90 days, counted in seconds; the day after is the first safe date."""
+
+RUNNING = frozenset({"created", "validating", "redacting", "canceling"})
+ERROR_CODES = frozenset(
+    {"invalid_state", "invalid_cascading_source", "invalid_file_purpose", "locked_by_other_job", "too_many_objects"}
+)
+
+Roots = dict[str, list[str]]
+
+
+def roots(locator: Mapping[str, Any]) -> list[Roots]:
+    """Return the ids to redact, at most ten to a job: customers pull everything below them in."""
+    named = [
+        *(("customers", key) for key in [*locator.get("customers", ()), *locator.get("gone", ())]),
+        *(("payment_intents", key) for key in locator.get("guest_intents", ())),
+        *(("checkout_sessions", key) for key in locator.get("sessions", ())),
+    ]
+    groups = []
+    for start in range(0, len(named), MAX_IDS):
+        group: Roots = {}
+        for kind, key in named[start : start + MAX_IDS]:
+            group.setdefault(kind, []).append(key)
+        groups.append(group)
+    return groups
+
+
+def job_roots(job: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the ids a job holds."""
+    objects = job.get("objects") or {}
+    return {
+        (kind, key["id"] if isinstance(key, dict) else str(key)) for kind, keys in objects.items() for key in keys or []
+    }
+
+
+def pairs(group: Roots) -> set[tuple[str, str]]:
+    """Return a group as pairs of kind and id."""
+    return {(kind, key) for kind, keys in group.items() for key in keys}
+
+
+class Redactor:
+    """Creates and finishes redaction jobs for located people."""
+
+    def __init__(self, api: Api, finder: Finder, as_of: date, *, window: timedelta, poll_seconds: float) -> None:
+        self.api, self.finder, self.as_of = api, finder, as_of
+        self.window, self.poll_seconds = window, poll_seconds
+
+    # -- create ----------------------------------------------------------------------------------------------------
+    def create(self, work: Work) -> Result:
+        """Make sure there is a job for everything located and return the job ids to be stored."""
+        locator = dict(work.locator)
+        waits = self._too_early(work, locator)
+        if waits:
+            return waits
+        jobs = [dict(job) for job in locator.get("jobs", ())]
+        for group in roots(locator):
+            covered = {pair for job in jobs for pair in pairs(job["objects"])}
+            if pairs(group) <= covered:
+                continue
+            try:
+                job = self._create(work, group, len(jobs))
+            except Declined as declined:
+                if declined.unrecognized:
+                    return Result(
+                        work.disposal_id, Outcome.ACCEPTED, code="redaction_not_enabled", http_status=declined.status,
+                        locator={**locator, "redaction": "not_enabled"},
+                    )  # fmt: skip
+                return Result(
+                    work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
+                    locator={**locator, "jobs": jobs}, needs_person=declined.missing,
+                )  # fmt: skip
+            jobs.append(job)
+        return Result(
+            work.disposal_id,
+            Outcome.ACCEPTED,
+            code="redaction_job_made",
+            locator={**locator, "jobs": jobs, "redaction": "job"},
+        )
+
+    def _too_early(self, work: Work, locator: Mapping[str, Any]) -> Result | None:
+        """Return AWAITING while a refund or dispute is open or young: redaction would forfeit it."""
+        newest = 0
+        for key in locator.get("charges", ()):
+            try:
+                charge = self.api.get(f"/v1/charges/{safe_id(key)}", expand=["refunds"])
+            except Declined:  # already redacted or never ours to see: the job's own validation speaks
+                continue
+            codes, began = self.finder.after_sale(charge)
+            if codes:
+                return Result(work.disposal_id, Outcome.AWAITING, code=codes[0], until=self.as_of + DAY)
+            newest = max(newest, began)
+        due = seoul_date(newest) + self.window if newest else self.as_of
+        if due > self.as_of:
+            return Result(work.disposal_id, Outcome.AWAITING, code="young_refund_or_dispute", until=due)
+        return None
+
+    def _create(self, work: Work, group: Roots, number: int) -> dict[str, Any]:
+        wish = {"objects": group, "validation_behavior": "error"}
+        seed = f"{work.disposal_id}|redact|{number}|{sorted(pairs(group))}|{self.as_of.toordinal()}"
+        try:
+            job = self.api.post(JOBS, wish, key=hashlib.sha256(seed.encode()).hexdigest(), preview=True)
+        except Declined as declined:
+            if declined.unrecognized:
+                raise
+            known = self._known_job(group)
+            if known is None:
+                raise
+            job = known
+        return {"id": str(job["id"]), "objects": group}
+
+    def _known_job(self, group: Roots) -> dict[str, Any] | None:
+        """Return the live job that holds this group, made by a call whose answer never came.
+
+        One with foreign ids in it is only followed when somebody has already run it.
+        """
+        wanted = pairs(group)
+        for job in self.api.pages(JOBS, preview=True):
+            held = job_roots(job)
+            theirs = not held <= wanted and job.get("status") not in {"redacting", "succeeded"}
+            if wanted <= held and job.get("status") not in {"canceled", "canceling"} and not theirs:
+                return job
+        return None
+
+    # -- run -------------------------------------------------------------------------------------------------------
+    def finish(self, works: Sequence[Work]) -> list[Result]:
+        """Run the stored jobs and wait for them, all together for at most the polling time."""
+        deadline = time.monotonic() + self.poll_seconds
+        waiting, done, revalidated = list(works), dict[str, Result](), set[str]()
+        pause = min(0.2, self.poll_seconds / 4)
+        while waiting:
+            looked = each(
+                waiting, lambda w: self._look(w, revalidated), threads=1,
+                failed=lambda w, code, status: Result(w.disposal_id, Outcome.FAILED, code=code, http_status=status),
+            )  # fmt: skip
+            done.update({work.disposal_id: r for work, r in zip(waiting, looked, strict=True) if r is not None})
+            waiting = [work for work in waiting if work.disposal_id not in done]
+            if not waiting or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
+        for work in waiting:
+            done[work.disposal_id] = Result(
+                work.disposal_id, Outcome.AWAITING, code="redaction_running", until=self.as_of + DAY
+            )
+        return [done[work.disposal_id] for work in works]
+
+    def _look(self, work: Work, revalidated: set[str]) -> Result | None:
+        """Move one disposal's jobs on by what they are now; None while any is still on its way."""
+        if work.locator.get("redaction") == "not_enabled":
+            return Result(work.disposal_id, Outcome.ACCEPTED, code="redaction_not_enabled")
+        jobs = work.locator.get("jobs") or ()
+        if not jobs:
+            return self._again(work, "redaction_job_missing", [])
+        open_jobs = False
+        for stored in jobs:
+            try:
+                job = self.api.get(f"{JOBS}/{safe_id(stored['id'])}", preview=True)
+                result = self._move(work, job, revalidated)
+            except Declined as declined:
+                return Result(
+                    work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
+                    needs_person=declined.missing or declined.unrecognized,
+                )  # fmt: skip
+            if result is not None:
+                return result
+            open_jobs |= job.get("status") != "succeeded"
+        return None if open_jobs else Result(work.disposal_id, Outcome.ACCEPTED, code="redaction_succeeded")
+
+    def _move(self, work: Work, job: Mapping[str, Any], revalidated: set[str]) -> Result | None:
+        status, path = job.get("status"), f"{JOBS}/{safe_id(job['id'])}"
+        if status == "ready":
+            if not job_roots(job) <= {pair for group in roots(work.locator) for pair in pairs(group)}:
+                return Result(work.disposal_id, Outcome.FAILED, code="redaction_foreign_ids", needs_person=True)
+            self.api.post(f"{path}/run", {}, preview=True)
+        elif status == "failed":
+            codes = self._codes(job, path)
+            if job["id"] in revalidated:
+                return self._refused(work, codes)
+            revalidated.add(job["id"])
+            self.api.post(f"{path}/validate", {}, preview=True)
+        elif status == "canceled":
+            return self._again(work, "redaction_canceled", [j for j in work.locator["jobs"] if j["id"] != job["id"]])
+        elif status not in {"succeeded", *RUNNING}:
+            return Result(work.disposal_id, Outcome.FAILED, code="redaction_unknown_status", needs_person=True)
+        return None
+
+    def _codes(self, job: Mapping[str, Any], path: str) -> list[str]:
+        shown = job.get("validation_errors")
+        if isinstance(shown, dict) and shown.get("has_more") is False:
+            rows = shown.get("data") or []
+        else:
+            rows = self.api.pages(f"{path}/validation_errors", preview=True)
+        return sorted({row.get("code") if row.get("code") in ERROR_CODES else "other" for row in rows})
+
+    def _refused(self, work: Work, codes: Sequence[str]) -> Result:
+        code = f"redaction_{codes[0]}" if codes else "redaction_failed"
+        if "locked_by_other_job" in codes:
+            jobs = []
+            for group in roots(work.locator):
+                known = self._known_job(group)
+                jobs += [{"id": known["id"], "objects": group}] if known else []
+            return self._again(work, code, jobs)
+        return Result(work.disposal_id, Outcome.FAILED, code=code)
+
+    def _again(self, work: Work, code: str, jobs: Sequence[Mapping[str, Any]]) -> Result:
+        """Forget dead jobs and make the missing ones; they are run on a later call, when their ids are stored."""
+        made = self.create(Work(
+            work.disposal_id, work.account_id, work.scope_id, work.datasets, {**work.locator, "jobs": list(jobs)}
+        ))  # fmt: skip
+        if made.outcome is not Outcome.ACCEPTED or (made.locator or {}).get("redaction") == "not_enabled":
+            return made
+        return Result(work.disposal_id, Outcome.AWAITING, code=code, until=self.as_of + DAY, locator=made.locator)

@@ -1,0 +1,91 @@
+"""Paper: forms, faxes and printouts, listed by box in the company's register `paper_register`.
+
+No call destroys paper. What is found becomes an order to a person: which boxes, how (shredded or burnt, 표준 개인정보
+보호지침 10), with a witness and a signed report as proof. Until that is attested the outcome is `manual_pending`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from include.errors import ConfigurationError
+from include.outcomes import Outcome
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors._register import Register
+
+
+class Processor:
+    """Finds the boxes that hold a person's papers and orders their destruction."""
+
+    name: ClassVar[str] = "paper"
+    batch_size: ClassVar[int] = 10_000
+    exclusive: ClassVar[bool] = False
+    quotas: ClassVar[tuple[Quota, ...]] = ()
+
+    def __init__(self, site: Site) -> None:
+        self._as_of = site.as_of
+        self._days = int(site.settings.get("days", 5))
+        self._register = Register(
+            site,
+            self.name,
+            name=str(site.settings.get("register_table", "paper_register")),
+            columns=("paper_id", "account_id", "box", "location", "category"),
+        )
+
+    def check(self) -> None:
+        """Read the register."""
+        self._register.check()
+
+    def locate(self, subjects: Sequence[Subject]) -> list[Found]:
+        """Return how many papers each account has, and in which boxes."""
+        rows = self._register.of({s.account_id for s in subjects})
+        return [_found(s.disposal_id, rows.get(s.account_id, [])) for s in subjects]
+
+    def extract(self, work: Sequence[Work]) -> list[Record]:
+        """Return nothing: papers are not copied into the archive."""
+        return []
+
+    def steps(self, work: Work) -> tuple[Step, ...]:
+        """Return nothing: a person carries the order out."""
+        return ()
+
+    def act(self, step: str, work: Sequence[Work]) -> list[Result]:
+        """Refuse: there is no step a program could carry out."""
+        raise ConfigurationError(f"Processor {self.name} has no step {step!r}.")
+
+    def read_back(self, work: Sequence[Work]) -> list[Result]:
+        """Read the register anew; papers still listed wait for a person until the due day."""
+        rows = self._register.of({w.account_id for w in work})
+        return [self._read(w, rows.get(w.account_id, [])) for w in work]
+
+    def _read(self, work: Work, rows: Sequence[Any]) -> Result:
+        if not rows and not work.locator.get("papers"):
+            return Result(
+                work.disposal_id,
+                Outcome.CONFIRMED_ABSENT,
+                code="none_located",
+                count=0,
+                verify_method="own_register",
+            )
+        # A row that left the register since is no proof that the paper did: the order stands until it is attested.
+        papers = sorted({r.paper_id for r in rows} | set(work.locator.get("papers", ())))
+        boxes = sorted({r.box for r in rows} | set(work.locator.get("boxes", ())))
+        return Result(
+            work.disposal_id,
+            Outcome.MANUAL_PENDING,
+            code="paper_destruction_order",
+            until=self._as_of + timedelta(days=self._days),
+            count=len(papers),
+            locator={"papers": papers, "boxes": boxes},
+            verify_method="own_register",
+        )
+
+
+def _found(disposal_id: str, rows: Sequence[Any]) -> Found:
+    locator = {
+        "papers": sorted({r.paper_id for r in rows}),
+        "boxes": sorted({r.box for r in rows}),
+    }
+    return Found(disposal_id, Outcome.LOCATED, count=len(rows), locator=locator if rows else {})

@@ -1,0 +1,309 @@
+"""Salesforce: contacts, leads, person accounts and all that hangs on them, deleted for good and read back.
+
+Deleting through REST only fills the recycle bin, so rows go through Bulk 2.0 `hardDelete`; that needs the permission
+"Bulk API Hard Delete", which no profile has by default. There is no silent fallback: without it nothing is touched
+and `check` says so. The order is records first (cases before contacts, because a case blocks its contact), then what
+did not go along with them:
+
+    open_jobs -> hard_delete -> open_leftover_jobs -> hard_delete_leftovers -> read_back
+
+Jobs are opened in a step of their own, so that their ids are stored before a single row is sent; an open job deletes
+nothing. Rows already in the recycle bin are purged with SOAP `emptyRecycleBin`. Deleted rows stay readable for about
+a day (SOAP guide, `emptyRecycleBin`): until `queryAll` sees none of them, the outcome is `awaiting`, never
+`confirmed_absent`.
+
+Settings: `external_key_field` (default `AccountKey__c`; our account id on Contact, Lead and person accounts; without
+such a field only e-mails decide), `custom_objects` (names; default: all found by `describe`), `poll_seconds` (120),
+`daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account, email}` in
+the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key` and
+`consumer_secret` (client credentials) or `private_key`/`private_key_file_path` and `login` (JWT), `version`,
+`endpoint_url`."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+from include.errors import ConfigurationError, RateLimited, Refused
+from include.outcomes import Outcome
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors._salesforce_client import Client, to_18
+from include.processors._salesforce_deletion import (
+    NOTHING_LEFT,
+    RECORDS,
+    TRY_AGAIN,
+    Batch,
+    Deletion,
+    by_order,
+    no_hard_delete,
+    sort_out,
+)
+from include.processors._salesforce_layout import Layout
+from include.processors._salesforce_owners import CUSTOMER, KNOWN, NAMELESS, Claim, Person, fold
+from include.processors._salesforce_search import Search
+from include.processors._salesforce_session import NAME, Rejected
+
+HARD_DELETE = "PermissionsBulkApiHardDelete"
+SEE_ALL = ("PermissionsViewAllData", "PermissionsQueryAllFiles")
+
+
+class Processor:
+    """Erases people from Salesforce."""
+
+    name: ClassVar[str] = NAME
+    batch_size: ClassVar[int] = 500
+    exclusive: ClassVar[bool] = False
+    quotas: ClassVar[tuple[Quota, ...]] = (Quota("api", 20_000, 86_400.0),)
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        settings = site.settings
+        self.client = Client(site.connection, daily_share=float(settings.get("daily_share", 0.9)))
+        custom = settings.get("custom_objects")
+        self.layout = Layout(
+            self.client,
+            str(settings.get("external_key_field", "AccountKey__c")),
+            tuple(custom) if isinstance(custom, list | tuple) else None,
+        )
+        self.deletion = Deletion(self.client, float(settings.get("poll_seconds", 120)))
+        self._may = False
+
+    # -- before anything -----------------------------------------------------------------------------------------------
+    def check(self) -> None:
+        """Prove with reads that we may log in, see everything and delete for good."""
+        self._preflight()
+
+    def _preflight(self) -> None:
+        if self._may:
+            return
+        self._reserve(10)
+        allowed = self._permissions((HARD_DELETE, *SEE_ALL))
+        if allowed.get(HARD_DELETE) is False:
+            raise no_hard_delete()
+        hidden = ", ".join(p for p in SEE_ALL if allowed.get(p) is False)
+        if hidden:
+            raise Refused(
+                NAME, "cannot_see_all", advice=f"Give the API user {hidden}: what it cannot see it cannot prove gone."
+            )
+        self.layout.require()
+        self._may = True
+
+    def _permissions(self, names: Sequence[str]) -> dict[str, bool]:
+        """Read the user's own permissions; those the organisation does not know are left out."""
+        try:
+            rows = self.client.query(f"SELECT {', '.join(names)} FROM UserPermissionAccess")  # noqa: S608 - our own names
+        except Rejected as error:
+            if error.code not in {"INVALID_FIELD", "INVALID_TYPE"}:
+                raise
+            return {} if len(names) == 1 else {k: v for n in names for k, v in self._permissions((n,)).items()}
+        return {n: bool(rows[0].get(n)) for n in names} if rows else {}
+
+    def _reserve(self, calls: int) -> None:
+        wait = self.site.reserve("api", calls)
+        if wait > 20:
+            raise RateLimited(NAME, retry_after=wait, code="our_share", status=None)
+        if wait > 0:
+            time.sleep(wait)
+
+    # -- locating ------------------------------------------------------------------------------------------------------
+    def locate(self, subjects: Sequence[Subject]) -> list[Found]:
+        """Find what Salesforce holds of each subject."""
+        people = {s.disposal_id: self._person(s, s.emails, s.datasets, {}) for s in subjects}
+        findable = [p for p in people.values() if p.emails or not p.account_id.startswith(NAMELESS)]
+        claims: dict[str, Claim] = {}
+        if findable:
+            self._preflight()
+            self._reserve(80)
+            claims = Search(self.client, self.layout, findable, self._others).run()
+        return [self._found(s.disposal_id, people[s.disposal_id], claims) for s in subjects]
+
+    def _found(self, disposal: str, person: Person, claims: Mapping[str, Claim]) -> Found:
+        claim = claims.get(person.account_id)
+        if claim is None or not (person.emails or self.layout.knows("Contact", self.layout.key_field, default=False)):
+            return Found(disposal, Outcome.FAILED, code="no_identifier")
+        if claim.problems:
+            return Found(disposal, Outcome.FAILED, code=min(claim.problems))
+        locator = self._locator(person, claim)
+        return Found(disposal, Outcome.LOCATED, count=sum(map(len, locator["rows"].values())), locator=locator)
+
+    @staticmethod
+    def _person(
+        one: Subject | Work, emails: Iterable[str], datasets: Iterable[str], known: Mapping[str, Iterable[str]]
+    ) -> Person:
+        """Return what to search by; what cannot be an e-mail address is no identifier."""
+        usable = tuple(dict.fromkeys(e.strip() for e in emails if _is_address(e)))
+        account = one.account_id or NAMELESS + one.disposal_id
+        return Person(account, usable, frozenset(datasets), {k: [*map(to_18, ids)] for k, ids in known.items()})
+
+    @staticmethod
+    def _own(person: Person, claim: Claim) -> dict[str, dict[str, Any]]:
+        """Return the rows of one disposal: of its datasets, or known to it before."""
+        own: dict[str, dict[str, Any]] = {}
+        for kind, rows in claim.rows.items():
+            known = set(person.known.get(kind, ()))
+            mine = {
+                i: r for i, r in rows.items() if r.dataset in person.datasets or (r.dataset == KNOWN and i in known)
+            }
+            if mine:
+                own[kind] = mine
+        return own
+
+    def _locator(self, person: Person, claim: Claim) -> dict[str, Any]:
+        own = self._own(person, claim)
+        binned = sorted(i for rows in own.values() for i, r in rows.items() if r.deleted)
+        return {
+            "emails": list(person.emails),
+            "rows": {kind: sorted(rows) for kind, rows in sorted(own.items())},
+            "binned": binned,
+        }
+
+    def _others(self, addresses: Sequence[str]) -> dict[str, set[str]]:
+        """Return who else uses these addresses, from the company's own accounts."""
+        book = self.site.settings.get("address_book")
+        if self.site.accounts is None or not book or not addresses:
+            return {}
+        from sqlalchemy import ColumnClause, column, func, select, table
+        from sqlalchemy.exc import SQLAlchemyError
+
+        account: ColumnClause[str] = column(str(book["account"]))
+        email: ColumnClause[str] = column(str(book["email"]))
+        accounts = table(str(book["table"]), account, email)
+        wanted = sorted({a.lower() for a in addresses})
+        users: dict[str, set[str]] = defaultdict(set)
+        try:
+            with self.site.accounts.connect() as connection:
+                for row in connection.execute(
+                    select(account, email).select_from(accounts).where(func.lower(email).in_(wanted))
+                ):
+                    users[fold(row[1])].add(str(row[0]))
+        except SQLAlchemyError:
+            raise ConfigurationError(
+                f"{NAME}: settings.address_book: table {book['table']!r} cannot be read in accounts_db."
+            ) from None
+        return users
+
+    def extract(self, work: Sequence[Work]) -> list[Record]:
+        """Return nothing: what a law keeps of these people is billed, contracted and answered elsewhere."""
+        return []
+
+    # -- acting --------------------------------------------------------------------------------------------------------
+    def steps(self, work: Work) -> tuple[Step, ...]:
+        """Return the four steps, or those two of them that have something to do."""
+        rows = work.locator.get("rows") or {}
+        first = ("open_jobs", "hard_delete") if any(k in RECORDS for k in rows) else ()
+        second = ("open_leftover_jobs", "hard_delete_leftovers") if rows else ()
+        return tuple(Step(name, method="bulk_hard_delete") for name in (*first, *second))
+
+    def act(self, step: str, work: Sequence[Work]) -> list[Result]:
+        """Carry one step out for the batch."""
+        self._preflight()
+        self._reserve(40)
+        batch = sort_out(work)
+        if step == "open_jobs":
+            self.deletion.open(batch, [k for k in RECORDS if batch.of(k)])
+        elif step == "hard_delete":
+            self.deletion.delete(batch, [k for k in RECORDS if batch.of(k)])
+        elif step == "open_leftover_jobs":
+            batch.leftovers = self.deletion.open(
+                batch, self.deletion.present(batch, sorted(batch.kinds(), key=by_order))
+            )
+        else:
+            self.deletion.delete(batch, sorted(batch.leftovers, key=by_order))
+            self.deletion.purge(batch)
+        return [self._result(batch, w, step) for w in work]
+
+    def _result(self, batch: Batch, work: Work, step: str) -> Result:
+        disposal = work.disposal_id
+        if disposal in batch.broken:
+            return Result(disposal, Outcome.FAILED, code="malformed_id", needs_person=True)
+        jobs = {k: batch.jobs[k] for k, ids in batch.rows[disposal].items() if ids and k in batch.jobs}
+        locator = {
+            **work.locator,
+            "jobs": {**(work.locator.get("jobs") or {}), **jobs},
+            "leftovers": sorted(batch.leftovers),
+        }
+        if disposal in batch.running:
+            return Result(disposal, Outcome.AWAITING, code="job_running", until=self.site.as_of, locator=locator)
+        codes = {c for c in batch.codes[disposal].values() if c not in NOTHING_LEFT}
+        if codes:
+            lasting = sorted(codes - TRY_AGAIN)
+            code = (lasting or sorted(codes))[0]
+            return Result(disposal, Outcome.FAILED, code=code, needs_person=bool(lasting), locator=locator)
+        if step == "hard_delete_leftovers":
+            locator["purged_on"] = self.site.as_of.isoformat()
+        return Result(disposal, Outcome.ACCEPTED, locator=locator)
+
+    # -- reading back --------------------------------------------------------------------------------------------------
+    def read_back(self, work: Sequence[Work]) -> list[Result]:
+        """Search again from the beginning, and for every id found before, deleted rows included.
+
+        Where purged rows may still be readable, only those are looked at first: while they are, a whole search could
+        not tell more."""
+        self._preflight()
+        self._reserve(80)
+        results = self._readable(work)
+        rest = [w for w in work if w.disposal_id not in results]
+        people = {
+            w.disposal_id: self._person(w, w.locator.get("emails") or (), w.datasets, w.locator.get("rows") or {})
+            for w in rest
+        }
+        if rest:
+            claims = Search(self.client, self.layout, people.values(), self._others).run(histories=True)
+            for one in rest:
+                person = people[one.disposal_id]
+                results[one.disposal_id] = self._verdict(one, person, claims[person.account_id])
+        return [results[w.disposal_id] for w in work]
+
+    def _readable(self, work: Sequence[Work]) -> dict[str, Result]:
+        """Return `awaiting` for those whose purged rows are all deleted and some still readable."""
+        purged = [w for w in work if self._readable_until(w.locator)]
+        batch = sort_out(purged, binned=True)
+        seen: dict[str, list[bool]] = defaultdict(list)
+        for kind in sorted(batch.kinds(), key=by_order):
+            owners = batch.of(kind)
+            for row in self.client.select(kind, ["Id", "IsDeleted"], "Id", owners):
+                for disposal in owners.get(to_18(str(row["Id"])), ()):
+                    seen[disposal].append(bool(row.get("IsDeleted")))
+        return {
+            w.disposal_id: Result(
+                w.disposal_id, Outcome.AWAITING, code="deleted_but_readable", until=self._readable_until(w.locator),
+                count=len(seen[w.disposal_id]), verify_method="queryAll",
+            )
+            for w in purged if seen[w.disposal_id] and all(seen[w.disposal_id])
+        }  # fmt: skip
+
+    def _verdict(self, work: Work, person: Person, claim: Claim) -> Result:
+        answer = partial(Result, work.disposal_id, verify_method="queryAll")
+        if claim.problems:
+            return answer(outcome=Outcome.FAILED, code=min(claim.problems), needs_person=True)
+        rows = [row for rows in self._own(person, claim).values() for row in rows.values()]
+        if rows:
+            until = self._readable_until(work.locator) if all(row.deleted for row in rows) else None
+            if until is not None:
+                return answer(outcome=Outcome.AWAITING, code="deleted_but_readable", until=until, count=len(rows))
+            locator = {**self._locator(person, claim), "jobs": dict(work.locator.get("jobs") or {})}
+            return answer(outcome=Outcome.FAILED, code="still_present", count=len(rows), locator=locator)
+        due = self.site.as_of + timedelta(days=int(self.site.settings.get("manual_days", 5)))
+        shared = sum(map(len, claim.shared.values())) if CUSTOMER in work.datasets else 0
+        if shared:
+            return answer(outcome=Outcome.MANUAL_PENDING, code="shared_records", until=due, count=shared)
+        if claim.histories:
+            return answer(outcome=Outcome.MANUAL_PENDING, code="history_residue", until=due, count=claim.histories)
+        return answer(outcome=Outcome.CONFIRMED_ABSENT, count=0)
+
+    def _readable_until(self, locator: Mapping[str, Any]) -> date | None:
+        """Return when to look again at rows we purged; None once they are there longer than purged rows can be."""
+        purged = locator.get("purged_on")
+        if not purged or self.site.as_of > date.fromisoformat(purged) + timedelta(days=1):
+            return None
+        return self.site.as_of + timedelta(days=1)
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether Salesforce could hold this as an e-mail address: an `@`, no blanks, no control characters."""
+    local, at, domain = text.strip().rpartition("@")
+    return bool(at and local and domain and len(text) <= 254 and text.strip().isprintable() and " " not in text.strip())

@@ -1,0 +1,89 @@
+"""What Stripe lets one filter by and write to, and what a write or a deletion leaves of an object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FILTERS: dict[str, tuple[str, ...]] = {
+    "charge": ("customer", "payment_intent", "transfer_group"),
+    "checkout_session": ("customer", "payment_intent", "subscription", "status", "customer_details"),
+    "credit_note": ("customer", "invoice"),
+    "customer": ("email",),
+    "dispute": ("charge", "payment_intent"),
+    "invoice": ("customer", "status", "subscription", "collection_method"),
+    "invoice_payment": ("invoice", "status", "payment"),
+    "payment_intent": ("customer",),
+    "refund": ("charge", "payment_intent"),
+    "setup_intent": ("customer", "payment_method"),
+    "subscription": ("customer", "status", "price"),
+}
+"""The list filters Stripe has, next to `created` and paging; any other one is refused as unknown."""
+
+KINDS = {
+    "charges": "charge",
+    "credit_notes": "credit_note",
+    "customers": "customer",
+    "disputes": "dispute",
+    "invoices": "invoice",
+    "invoice_payments": "invoice_payment",
+    "payment_intents": "payment_intent",
+    "payment_methods": "payment_method",
+    "refunds": "refund",
+    "sessions": "checkout_session",
+    "setup_intents": "setup_intent",
+    "subscriptions": "subscription",
+}
+"""The last word of a list's path and the kind it lists."""
+WRITABLE: dict[str, frozenset[str]] = {
+    "charge": frozenset({"description", "metadata", "receipt_email", "shipping", "fraud_details", "customer"}),
+    "payment_method": frozenset({"allow_redisplay", "billing_details", "metadata"}),
+    "payment_intent": frozenset({"description", "metadata", "receipt_email", "shipping", "customer"}),
+    "customer": frozenset(
+        {
+            "address", "balance", "business_name", "description", "email", "individual_name", "invoice_settings",
+            "metadata", "name", "phone", "preferred_locales", "shipping", "tax_exempt",
+        }
+    ),
+}  # fmt: skip
+COMMON = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
+
+
+def listed(kind: str, row: dict[str, Any], params: dict[str, Any]) -> bool:
+    """Return whether a list with these filters shows an object."""
+    if kind == "subscription" and params.get("status") in {None, "all"}:
+        if params.get("status") is None and row["status"] == "canceled":
+            return False
+        params = {name: value for name, value in params.items() if name != "status"}
+    for name in FILTERS[kind]:
+        wanted = params.get(name)
+        if wanted is None:
+            continue
+        have = row.get(name)
+        if isinstance(wanted, dict):
+            if not isinstance(have, dict) or any(have.get(key) != value for key, value in wanted.items()):
+                return False
+        elif have != wanted:
+            return False
+    return True
+
+
+def merged(name: str, before: Any, value: Any) -> Any:
+    """Return a field after an update: an empty string unsets, metadata merges key by key."""
+    if name == "metadata":
+        if value == "":
+            return {}
+        both = {**(before or {}), **value}
+        return {key: text for key, text in both.items() if text != ""}
+    if isinstance(value, dict):
+        return {**(before or {}), **{key: merged(key, (before or {}).get(key), below) for key, below in value.items()}}
+    return None if value == "" else value
+
+
+def stripped(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a payment method after its customer went: the card is removed."""
+    return {
+        **row,
+        "customer": None,
+        "billing_details": {"address": None, "email": None, "name": None, "phone": None},
+        "card": None,
+    }

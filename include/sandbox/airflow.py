@@ -1,0 +1,161 @@
+"""Airflow of the local stack: its settings, processes, demo users and the REST calls `make run` needs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from include import processors
+from include.sandbox.servers import wait_for
+from include.sandbox.stack import Stack, airflow_connection
+
+DEMO_USERS = {
+    "viewer": "RetentionViewer",
+    "operator": "RetentionOperator",
+    "approver": "RetentionApprover",
+    "compliance": "RetentionCompliance",
+    "admin": "Admin",
+}
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+
+
+def environment(stack: Stack) -> dict[str, str]:
+    """Return the environment of every Airflow process of the stack."""
+    port = stack.ports["airflow"]
+    home = stack.local / "airflow"
+    socket = stack.postgres.socket_dir
+    settings = {
+        "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "CORE__DAGS_FOLDER": str(stack.root / "dags"),
+        "CORE__PLUGINS_FOLDER": str(stack.root / "plugins"),
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": "4",
+        "CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__DEFAULT_TIMEZONE": "Asia/Seoul",
+        "CORE__FERNET_KEY": base64.urlsafe_b64encode(hashlib.sha256(stack.secret("fernet").encode()).digest()).decode(),
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",
+        "API__HOST": "127.0.0.1",
+        "API__PORT": str(port),
+        "API__BASE_URL": f"http://127.0.0.1:{port}",
+        "API__WORKERS": "1",
+        "API__SECRET_KEY": stack.secret("api"),
+        "API__INSTANCE_NAME": "Retention sandbox",
+        "API_AUTH__JWT_SECRET": stack.secret("jwt"),
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+        "WORKERS__EXECUTION_API_TIMEOUT": "30",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    return {
+        **stack.environment,
+        "AIRFLOW_HOME": str(home),
+        **{f"AIRFLOW__{k}": v for k, v in settings.items()},
+        **{f"AIRFLOW_CONN_{n.upper()}": airflow_connection(c) for n, c in stack.connections.items()},
+    }
+
+
+def prepare(stack: Stack) -> None:
+    """Migrate Airflow's own database, and create pools, roles and demo users; a second time nothing changes."""
+    env = environment(stack)
+    stamp = stack.local / "airflow" / ".prepared"
+    digest = hashlib.sha256(Path(__file__).read_bytes() + " ".join(processors.names()).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    _run(stack, env, "airflow", "db", "migrate")
+    pools = stack.local / "airflow" / "pools.json"
+    pools.write_text(
+        json.dumps(
+            {
+                n: {"slots": 1 if processors.load(n).exclusive else 4, "description": f"Bound of parallel calls to {n}"}
+                for n in processors.names()
+            }
+        )
+    )
+    _run(stack, env, "airflow", "pools", "import", str(pools))
+    _run(stack, env, sys.executable, "-m", "include.sandbox.users")
+    stamp.write_text(digest)
+
+
+def _run(stack: Stack, env: Mapping[str, str], *command: str) -> None:
+    log = stack.local / "logs" / "prepare.log"
+    log.parent.mkdir(exist_ok=True)
+    (stack.local / "airflow").mkdir(exist_ok=True)
+    with log.open("ab") as out:
+        done = subprocess.run(command, env=dict(env), stdout=out, stderr=out, cwd=stack.root, check=False)
+    if done.returncode:
+        raise RuntimeError(f"`{' '.join(command[:3])}` ended with {done.returncode}; see {log}")
+
+
+def start(stack: Stack) -> None:
+    """Start api-server, scheduler and dag-processor and wait until the API answers."""
+    env = environment(stack)
+    stack.spawn("api-server", ["airflow", "api-server"], env)
+    stack.spawn("dag-processor", ["airflow", "dag-processor"], env)
+    stack.spawn("scheduler", ["airflow", "scheduler", "--skip-serve-logs"], env)
+    wait_for(f"http://127.0.0.1:{stack.ports['airflow']}/api/v2/version", stack.processes["api-server"], seconds=180)
+
+
+class Api:
+    """Airflow's REST API as one demo user."""
+
+    def __init__(self, stack: Stack, user: str) -> None:
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{stack.ports['airflow']}", timeout=60)
+        reply = self._client.post("/auth/token", json={"username": user, "password": stack.secret(f"user-{user}")})
+        reply.raise_for_status()
+        self._client.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Return the JSON answer of one call."""
+        reply = self._client.request(method, f"/api/v2{path}", **arguments)
+        if reply.is_error:
+            raise RuntimeError(f"Airflow answered {reply.status_code} to {method} {path}: {reply.text[:300]}")
+        return reply.json() if reply.content else None
+
+    def wait_for_dag(self, dag_id: str, *, seconds: float = 120) -> None:
+        """Wait until the dag-processor has parsed a DAG, and unpause it: a paused one never starts a manual run."""
+        deadline = time.monotonic() + seconds
+        while True:
+            reply = self._client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+            if reply.status_code == 200:
+                return
+            errors = self.call("GET", "/importErrors")["import_errors"]
+            if errors or time.monotonic() > deadline:
+                raise RuntimeError(f"DAG {dag_id} is not there: " + "; ".join(e["stack_trace"][-500:] for e in errors))
+            time.sleep(1)
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Start a manual run and return its id."""
+        return str(
+            self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})["dag_run_id"]
+        )
+
+    def follow(self, dag_id: str, run_id: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Yield the run's state and its task instances every two seconds until it ends."""
+        while True:
+            state = str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
+            tasks: list[dict[str, Any]] = []
+            while True:
+                page = self.call(
+                    "GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 100, "offset": len(tasks)}
+                )
+                tasks += page["task_instances"]
+                if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+                    break
+            yield state, tasks
+            if state in ENDED:
+                return
+            time.sleep(2)

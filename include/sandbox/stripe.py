@@ -1,0 +1,352 @@
+"""Stripe stand-in: API version 2026-10-28 as far as finding, exporting, erasing and redacting a payer needs it.
+
+Oddities kept on purpose:
+- `email=` lists exactly and case-sensitively; search is case-insensitive, may lag (`search_delay` seconds) and may
+  therefore show a customer that is gone;
+- a deleted customer answers GET with `{id, object, deleted: true}`, a second DELETE with 404, a POST with 400; its
+  charges and finalised invoices stay as they were; its subscriptions end without a last invoice;
+- no update blanks a charge's `billing_details` or a finalised invoice;
+- `subscriptions` hides canceled ones unless `status=all`; disputes and refunds list by charge or PaymentIntent only;
+- 429 carries no `Retry-After`; a POST with a known `Idempotency-Key` is replayed for 24 hours;
+- redaction jobs exist in preview versions and only where `redaction_enabled`; otherwise their paths are unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, ClassVar
+
+from werkzeug.wrappers import Request, Response
+
+from include.sandbox import _stripe_privacy
+from include.sandbox._stripe_seed import VARIANTS, seed_person
+from include.sandbox._stripe_shapes import SEOUL, invoice, page
+from include.sandbox._stripe_tables import COMMON, FILTERS, KINDS, WRITABLE, listed, merged, stripped
+from include.sandbox._stripe_wire import (
+    LOCK_TIMEOUT_BODY,
+    PERMISSION_BODY,
+    RATE_LIMIT_BODY,
+    Bad,
+    missing,
+    paged,
+    parse_form,
+    parse_search,
+    unrecognized,
+)
+from include.sandbox.standin import Limit, Route, json_reply
+
+__all__ = [
+    "LOCK_TIMEOUT_BODY", "PERMISSION_BODY", "RATE_LIMIT_BODY", "SEOUL", "VARIANTS", "StandIn", "seed_person",
+]  # fmt: skip
+
+LISTED = ",".join(word for word, kind in KINDS.items() if kind in FILTERS and word != "sessions")
+SHOWN = ",".join(word for word in KINDS if word != "sessions")
+WRITTEN = ",".join(word for word, kind in KINDS.items() if kind in WRITABLE)
+
+
+class StandIn(_stripe_privacy.Redaction):
+    """One Stripe account."""
+
+    name: ClassVar[str] = "stripe"
+    routes: ClassVar[tuple[Route, ...]] = (
+        Route("GET", "/v1/customers/search", "search_customers", group="search"),
+        Route("GET", f"/v1/<any({LISTED}):word>", "list_objects"),
+        Route("GET", f"/v1/<any({SHOWN}):word>/<key>", "show_object"),
+        Route("POST", f"/v1/<any({WRITTEN}):word>/<key>", "update_object"),
+        Route("GET", "/v1/checkout/<any(sessions):word>", "list_objects"),
+        Route("GET", "/v1/checkout/<any(sessions):word>/<key>", "show_object"),
+        Route("DELETE", "/v1/customers/<key>", "delete_customer"),
+        Route(
+            "GET", "/v1/customers/<key>/<any(payment_methods,sources,tax_ids,balance_transactions):part>", "list_part"
+        ),
+        Route("DELETE", "/v1/customers/<key>/<any(sources,tax_ids):part>/<part_key>", "delete_part"),
+        Route("POST", "/v1/payment_methods/<key>/detach", "detach"),
+        Route("DELETE", "/v1/subscriptions/<key>", "cancel_subscription"),
+        Route("POST", "/v1/<any(payment_intents,setup_intents):word>/<key>/cancel", "cancel_intent"),
+        Route("DELETE", "/v1/invoices/<key>", "delete_invoice"),
+        Route("POST", "/v1/invoices/<key>/void", "void_invoice"),
+        *_stripe_privacy.ROUTES,
+    )
+    limits: ClassVar[tuple[Limit, ...]] = (Limit("global", 100, 1), Limit("endpoint", 25, 1), Limit("search", 20, 1))
+
+    def __init__(self, folder: Path | None = None, *, limit_factor: float = 1.0) -> None:
+        super().__init__(folder, limit_factor=limit_factor)
+        self.search_delay = 0.0
+        self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in self.store.all("customer")}
+        self._unindexed: list[tuple[float, str]] = []
+
+    # -- the frame -------------------------------------------------------------------------------------------------
+    def authorize(self, request: Request) -> Response | None:
+        """Accept any secret or restricted key that does not say it is expired."""
+        auth = request.authorization
+        key = (auth.token or auth.username or "") if auth else ""
+        if key.startswith(("sk_", "rk_")) and "expired" not in key:
+            return None
+        said = "Expired API Key provided: sk_test_****" if "expired" in key else "Invalid API Key provided: ****"
+        return json_reply(401, {"error": {"type": "invalid_request_error", "message": said}})
+
+    def not_found(self, request: Request) -> Response:
+        """Answer an unknown path with Stripe's words."""
+        return unrecognized(request).reply()
+
+    def too_many(self, request: Request, limit: Limit) -> Response:
+        """Answer a request over a limit: the reason, and no word on how long to wait."""
+        reason = "global-rate" if limit.group == "global" else "endpoint-rate"
+        return json_reply(429, RATE_LIMIT_BODY, {"Stripe-Rate-Limited-Reason": reason})
+
+    def _limited(self, request: Request, group: str) -> Response | None:
+        parts = request.path.split("/")
+        endpoint = f"{request.method} {parts[2:3]} {len(parts)} {parts[4:5]}"
+        for limit, name in zip(self.limits, ("", endpoint, ""), strict=True):
+            if limit.group == "search" and group != "search":
+                continue
+            window, now = self._windows.setdefault(f"{limit.group}:{name}", deque()), time.monotonic()
+            while window and window[0] <= now - limit.seconds:
+                window.popleft()
+            if len(window) >= limit.calls * self.limit_factor:
+                return self.too_many(request, limit)
+            window.append(now)
+        return None
+
+    def _handle(self, request: Request) -> tuple[Response, bool]:
+        key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+        try:
+            if key and (known := self.store.get("_idempotency", key)) and self.now().timestamp() < known["until"]:
+                return self._replayed(request, known), False
+            response, changing = super()._handle(request)
+        except Bad as bad:
+            return bad.reply(), False
+        if key and response.status_code < 400:
+            self.store.put(
+                "_idempotency",
+                key,
+                {
+                    "path": request.path,
+                    "form": request.get_data(as_text=True),
+                    "body": response.get_data(as_text=True),
+                    "until": self.now().timestamp() + 86400,
+                },
+            )
+        return response, changing
+
+    @staticmethod
+    def _replayed(request: Request, known: dict[str, Any]) -> Response:
+        if (known["path"], known["form"]) != (request.path, request.get_data(as_text=True)):
+            said = "Keys for idempotent requests can only be used with the same parameters they were first used with."
+            raise Bad(400, None, said, kind="idempotency_error")
+        return json_reply(200, json.loads(known["body"]), {"Idempotent-Replayed": "true"})
+
+    def respond(self, request: Request) -> Response:
+        """Answer as the frame does, with the request id Stripe puts on every reply."""
+        response = super().respond(request)
+        response.headers.setdefault("Request-Id", f"req_{len(self.requests):014d}")
+        return response
+
+    def on_clock(self) -> None:
+        """Let the search index catch up."""
+        now = time.monotonic()
+        ripe = [key for due, key in self._unindexed if due <= now]
+        if ripe:
+            self._unindexed = [(due, key) for due, key in self._unindexed if due > now]
+        for key in ripe:
+            row = self.store.get("customer", key)
+            if row is None or row.get("deleted"):
+                self._index.pop(key, None)
+            else:
+                self._index[key] = row
+
+    def seed(self, objects: Any) -> int:
+        """Add objects by kind; customers reach the search index after `search_delay`."""
+        added = super().seed(objects)
+        for row in objects.get("customer", ()):
+            self._touched(row["id"])
+        return added
+
+    def _touched(self, key: str) -> None:
+        self._unindexed.append((time.monotonic() + self.search_delay, key))
+        self.on_clock()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+    def list_objects(self, request: Request, word: str) -> Response:
+        """Answer GET of a list."""
+        kind = KINDS[word]
+        params = parse_form(request.query_string.decode())
+        unknown = set(params) - set(FILTERS[kind]) - COMMON
+        if unknown:
+            name = sorted(unknown)[0]
+            raise Bad(400, "parameter_unknown", f"Received unknown parameter: {name}", param=name)
+        rows = [row for row in self.store.all(kind) if row.get("deleted") is not True and listed(kind, row, params)]
+        answer = paged(rows, params, request.path)
+        answer["data"] = [self._out(kind, row, params, prefix="data.") for row in answer["data"]]
+        return json_reply(200, answer)
+
+    def show_object(self, request: Request, word: str, key: str) -> Response:
+        """Answer GET of one object."""
+        kind = KINDS[word]
+        params = parse_form(request.query_string.decode())
+        return json_reply(200, self._out(kind, self._need(kind, key), params))
+
+    def _need(self, kind: str, key: str, *, param: str = "id", status: int = 404) -> dict[str, Any]:
+        row = self.store.get(kind, key)
+        if row is None:
+            raise missing(kind, key, param=param, status=status)
+        return row
+
+    def _live_customer(self, key: str, *, status: int = 404) -> dict[str, Any]:
+        row = self._need("customer", key, status=status)
+        if row.get("deleted"):
+            raise missing("customer", key, status=status)
+        return row
+
+    def _out(self, kind: str, row: dict[str, Any], params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        """Return an object as the API shows it: private fields dropped, asked expansions filled in."""
+        shown = {key: value for key, value in row.items() if not key.startswith("_")}
+        asked = set(params.get("expand") or [])
+        if kind == "charge" and f"{prefix}refunds" in asked:
+            refunds = [r for r in self.store.all("refund") if r["charge"] == row["id"]]
+            shown["refunds"] = page(refunds[:10], f"/v1/charges/{row['id']}/refunds", more=len(refunds) > 10)
+        if kind == "invoice" and f"{prefix}payments" in asked:
+            links = [p for p in self.store.all("invoice_payment") if p["invoice"] == row["id"]]
+            shown["payments"] = page(links[:10], f"/v1/invoice_payments?invoice={row['id']}", more=len(links) > 10)
+        if kind == "payment_intent" and f"{prefix}latest_charge" in asked and row.get("latest_charge"):
+            charge = self.store.get("charge", row["latest_charge"])
+            shown["latest_charge"] = self._out("charge", charge, {"expand": ["refunds"]}) if charge else None
+        return shown
+
+    def search_customers(self, request: Request) -> Response:
+        """Answer GET /v1/customers/search from an index that may lag behind."""
+        params = parse_form(request.query_string.decode())
+        rows = list(filter(parse_search(str(params.get("query", ""))), self._index.values()))
+        rows.sort(key=lambda row: (-int(row["created"]), row["id"]))
+        start, size = int(params.get("page") or 0), int(params.get("limit", 10))
+        more = len(rows) > start + size
+        return json_reply(
+            200,
+            {
+                "object": "search_result",
+                "url": "/v1/customers/search",
+                "has_more": more,
+                "data": rows[start : start + size],
+                "next_page": str(start + size) if more else None,
+            },
+        )
+
+    # -- customers -------------------------------------------------------------------------------------------------
+    def update_object(self, request: Request, word: str, key: str) -> Response:
+        """Answer POST of one object; an empty string unsets a field."""
+        kind = KINDS[word]
+        row = self._live_customer(key, status=400) if kind == "customer" else self._need(kind, key)
+        params = parse_form(request.get_data(as_text=True))
+        unknown = set(params) - WRITABLE[kind] - COMMON
+        if unknown:
+            name = sorted(unknown)[0]
+            raise Bad(400, "parameter_unknown", f"Received unknown parameter: {name}", param=name)
+        if (
+            kind == "payment_intent"
+            and row["status"] in {"succeeded", "canceled"}
+            and {"receipt_email", "shipping"} & set(params)
+        ):
+            said = f"This PaymentIntent could not be updated because it has a status of {row['status']}."
+            raise Bad(400, "payment_intent_unexpected_state", said)
+        if row.get("redaction"):
+            raise Bad(400, None, "This object has been redacted and can no longer be used.")
+        if kind == "payment_method" and not row.get("customer"):
+            raise Bad(400, None, "You must attach this PaymentMethod to a customer before you can update it.")
+        if kind == "charge" and params.get("shipping") == "":
+            raise Bad(400, "parameter_invalid_empty", "You passed an empty string for 'shipping'.", param="shipping")
+        changes = {name: merged(name, row.get(name), value) for name, value in params.items() if name not in COMMON}
+        row = self.store.update(kind, key, **changes)
+        if kind == "customer":
+            self._touched(key)
+        return json_reply(200, self._out(kind, row, {}))
+
+    def delete_customer(self, request: Request, key: str) -> Response:
+        """Answer DELETE /v1/customers/{id}: cards and subscriptions go, payments and invoices stay."""
+        self._live_customer(key)
+        gone = {"id": key, "object": "customer", "deleted": True}
+        self.store.put("customer", key, gone)
+        for row in self._of("payment_method", key):
+            self.store.put("payment_method", row["id"], stripped(row))
+        for kind in ("source", "tax_id"):
+            for row in self._of(kind, key):
+                self.store.delete(kind, row["id"])
+        for row in self._of("subscription", key):
+            if row["status"] != "canceled":
+                self.store.update("subscription", row["id"], status="canceled", canceled_at=int(self.now().timestamp()))
+        self._touched(key)
+        return json_reply(200, gone)
+
+    def _of(self, kind: str, key: str) -> list[dict[str, Any]]:
+        return [row for row in self.store.all(kind) if row.get("customer") == key]
+
+    def list_part(self, request: Request, key: str, part: str) -> Response:
+        """Answer GET of what hangs below a customer; payment methods of all types, and the legacy sources apart."""
+        self._live_customer(key)
+        rows = self._of(part.removesuffix("s"), key)
+        return json_reply(200, paged(rows, parse_form(request.query_string.decode()), request.path))
+
+    def delete_part(self, request: Request, key: str, part: str, part_key: str) -> Response:
+        """Answer DELETE of a source or a tax id."""
+        kind = part.removesuffix("s")
+        self._live_customer(key)
+        row = self._need(kind, part_key)
+        if row.get("customer") != key:
+            raise missing(kind, part_key)
+        self.store.delete(kind, part_key)
+        if kind == "source":
+            self.store.update("customer", key, default_source=None)
+        return json_reply(200, {"id": part_key, "object": row["object"], "deleted": True})
+
+    def detach(self, request: Request, key: str) -> Response:
+        """Answer POST /v1/payment_methods/{id}/detach; for good."""
+        row = self._need("payment_method", key)
+        if not row.get("customer"):
+            said = "The payment method you provided is not attached to a customer so detachment is impossible."
+            raise Bad(400, None, said)
+        changed = self.store.update("payment_method", key, customer=None, _was_of=row["customer"])
+        return json_reply(200, self._out("payment_method", changed, {}))
+
+    # -- money -----------------------------------------------------------------------------------------------------
+    def cancel_subscription(self, request: Request, key: str) -> Response:
+        """Answer DELETE /v1/subscriptions/{id}; `invoice_now` bills the usage that is owed."""
+        row = self._need("subscription", key)
+        if row["status"] == "canceled":
+            raise missing("subscription", key)
+        params = {**parse_form(request.query_string.decode()), **parse_form(request.get_data(as_text=True))}
+        now = int(self.now().timestamp())
+        owner = self.store.get("customer", row["customer"])
+        if params.get("invoice_now") == "true" and row.get("_usage_owed") and owner and not owner.get("deleted"):
+            last = invoice(
+                f"in_last{key[4:]}", owner, amount=row["_usage_owed"], created=now, status="open", subscription=key
+            )
+            self.store.put("invoice", last["id"], last)
+        changed = self.store.update(
+            "subscription", key, status="canceled", canceled_at=now, ended_at=now, _usage_owed=0
+        )
+        return json_reply(200, self._out("subscription", changed, {}))
+
+    def cancel_intent(self, request: Request, word: str, key: str) -> Response:
+        """Answer POST …/cancel of a PaymentIntent or SetupIntent that is not final."""
+        kind = KINDS[word]
+        row = self._need(kind, key)
+        if row["status"] in {"succeeded", "canceled", "processing"}:
+            raise Bad(400, f"{kind}_unexpected_state", f"You cannot cancel it in status {row['status']}.")
+        return json_reply(200, self.store.update(kind, key, status="canceled", canceled_at=int(self.now().timestamp())))
+
+    def delete_invoice(self, request: Request, key: str) -> Response:
+        """Answer DELETE /v1/invoices/{id}: one-off drafts only."""
+        row = self._need("invoice", key)
+        if row["status"] != "draft" or row.get("parent"):
+            raise Bad(400, "invoice_not_editable", "You can only delete draft invoices.")
+        self.store.delete("invoice", key)
+        return json_reply(200, {"id": key, "object": "invoice", "deleted": True})
+
+    def void_invoice(self, request: Request, key: str) -> Response:
+        """Answer POST /v1/invoices/{id}/void: open or uncollectible ones."""
+        row = self._need("invoice", key)
+        if row["status"] not in {"open", "uncollectible"}:
+            raise Bad(400, "invoice_not_editable", "You can only void open invoices.")
+        return json_reply(200, self.store.update("invoice", key, status="void"))

@@ -1,0 +1,299 @@
+"""A stand-in of Zendesk Support's API v2, with the oddities that make erasing there hard.
+
+What it plays, after Zendesk's API reference and its help page "Forgetting a user in Zendesk":
+
+- `external_id` matches regardless of case, a user search matches parts of e-mails, names, notes and phones;
+- a user who is requester on a ticket that is not closed cannot be deleted (422 `RecordInvalid`);
+- deleting is soft (30 days), only the separate permanent deletion erases; its reply still carries the name;
+- comments on other people's tickets keep their text whatever happens to their author;
+- bulk deletions are jobs, at most 100 ids and 30 at a time; purging tickets is all-or-nothing;
+- `compliance_deletion_statuses` is the only word on each product: Support completes at once, Explore has only started,
+  Chat starts late; both complete a day later.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import shlex
+from collections.abc import Sequence
+
+from werkzeug.wrappers import Request, Response
+
+from include.sandbox._zendesk_pages import Row, ids, invalid, iso, moment, not_found, public
+from include.sandbox._zendesk_seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
+from include.sandbox._zendesk_tickets import SCRUBBED_AFTER, Tickets
+from include.sandbox.standin import Limit, Route, json_reply
+
+__all__ = ["API_TOKEN", "VARIANTS", "StandIn", "comment_row", "seed_person", "ticket_row", "user_row"]
+
+API_TOKEN = "zendesk-sandbox-token"  # noqa: S105 - the stand-in's own
+GONE_NAME = "Permanently Deleted User"
+LATER = dt.timedelta(hours=23)
+
+
+def _text(user: Row, identities: Sequence[str], *, emails_only: bool) -> str:
+    """Return what a search looks through, one value a line."""
+    values = [user.get("email") or "", *identities]
+    if not emails_only:
+        values += [user["name"], user.get("notes") or "", user.get("phone") or ""]
+    return "\n".join(values).casefold()
+
+
+class StandIn(Tickets):
+    """Zendesk as `include/processors/zendesk.py` meets it."""
+
+    name = "zendesk"
+    limits = (
+        Limit("api", 700, 60),
+        Limit("purge_user", 700, 600),
+        Limit("deleted_listing", 10, 60),
+        Limit("export", 100, 60),
+        Limit("delete_ticket", 400, 60),
+    )
+    routes = (
+        Route("GET", "/api/v2/users/me", "show_me"),
+        Route("GET", "/api/v2/users/search", "search_users"),
+        Route("GET", "/api/v2/users/show_many", "show_users"),
+        Route("DELETE", "/api/v2/users/destroy_many", "delete_users"),
+        Route("GET", "/api/v2/users/<int:user_id>", "show_user"),
+        Route("DELETE", "/api/v2/users/<int:user_id>", "delete_user"),
+        Route("GET", "/api/v2/users/<int:user_id>/identities", "list_identities"),
+        Route("DELETE", "/api/v2/users/<int:user_id>/identities/<int:identity_id>", "delete_identity"),
+        Route("GET", "/api/v2/users/<int:user_id>/organization_memberships", "list_memberships"),
+        Route("GET", "/api/v2/users/<int:user_id>/compliance_deletion_statuses", "list_compliance"),
+        Route("GET", "/api/v2/users/<int:user_id>/tickets/<role>", "user_tickets"),
+        Route("DELETE", "/api/v2/organization_memberships/<int:membership_id>", "delete_membership"),
+        Route("GET", "/api/v2/deleted_users", "list_deleted_users"),
+        Route("GET", "/api/v2/deleted_users/<int:user_id>", "show_deleted_user"),
+        Route("DELETE", "/api/v2/deleted_users/<int:user_id>", "purge_user", group="purge_user"),
+        Route("GET", "/api/v2/search/export", "search_export", group="export"),
+        Route("GET", "/api/v2/tickets/show_many", "show_tickets"),
+        Route("DELETE", "/api/v2/tickets/destroy_many", "delete_tickets"),
+        Route("GET", "/api/v2/tickets/<int:ticket_id>", "show_ticket"),
+        Route("DELETE", "/api/v2/tickets/<int:ticket_id>", "delete_ticket", group="delete_ticket"),
+        Route("GET", "/api/v2/tickets/<int:ticket_id>/comments", "show_comments"),
+        Route(
+            "PUT",
+            "/api/v2/tickets/<int:ticket_id>/comments/<int:comment_id>/attachments/<int:attachment_id>/redact",
+            "redact_attachment",
+        ),
+        Route("PUT", "/api/v2/comment_redactions/<int:comment_id>", "redact_comment"),
+        Route("GET", "/api/v2/deleted_tickets", "list_deleted_tickets", group="deleted_listing"),
+        Route("DELETE", "/api/v2/deleted_tickets/destroy_many", "purge_tickets"),
+        Route("DELETE", "/api/v2/deleted_tickets/<int:ticket_id>", "purge_ticket"),
+        Route("GET", "/api/v2/suspended_tickets", "list_suspended"),
+        Route("DELETE", "/api/v2/suspended_tickets/destroy_many", "delete_suspended"),
+        Route("DELETE", "/api/v2/channels/voice/calls/<int:call_id>/recordings", "delete_recordings"),
+        Route("GET", "/api/v2/job_statuses/show_many", "show_jobs"),
+        Route("GET", "/api/v2/job_statuses/<job_id>", "show_job"),
+    )
+
+    # -- frame -----------------------------------------------------------------------------------------------------
+    def authorize(self, request: Request) -> Response | None:
+        """Only `{agent}/token:{API_TOKEN}` is let in."""
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        try:
+            login, _, token = base64.b64decode(value).decode().partition(":")
+        except ValueError:
+            login = token = ""
+        if scheme == "Basic" and login.endswith("/token") and token == API_TOKEN:
+            return None
+        return json_reply(401, {"error": "Couldn't authenticate you"})
+
+    def too_many(self, _request: Request, limit: Limit) -> Response:
+        """429 with the limit's headers."""
+        headers = {"X-Rate-Limit": str(limit.calls), "X-Rate-Limit-Remaining": "0", "Retry-After": "1"}
+        body = {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests exceeded"}
+        return json_reply(429, body, headers)
+
+    def not_found(self, _request: Request) -> Response:
+        """A path Zendesk does not have."""
+        return json_reply(404, {"error": "InvalidEndpoint", "description": "Not found"})
+
+    def on_clock(self) -> None:
+        """Deleted users are purged after 30 days."""
+        super().on_clock()
+        if self.swept == self.now().date():
+            return
+        self.swept = self.now().date()
+        for user in self.store.all("user"):
+            if user.get("_deleted_at") and self.now() - moment(user["_deleted_at"]) >= SCRUBBED_AFTER:
+                self._purge(user)
+
+    # -- finding users ---------------------------------------------------------------------------------------------
+    def show_me(self, _request: Request) -> Response:
+        """GET /users/me."""
+        return json_reply(200, {"user": {"id": 1, "name": "Sample Agent", "role": "admin", "active": True}})
+
+    def show_user(self, _request: Request, user_id: int) -> Response:
+        """GET /users/{id}: a soft-deleted user answers with `active: false`, a purged one 404."""
+        user = self._known(user_id)
+        return json_reply(200, {"user": public(user)}) if user else not_found()
+
+    def _known(self, user_id: object) -> Row | None:
+        user = self.store.get("user", user_id)
+        return None if user is None or user.get("_purged_at") else user
+
+    def _active(self) -> list[Row]:
+        return [u for u in self.store.all("user") if u["active"]]
+
+    def show_users(self, request: Request) -> Response:
+        """GET /users/show_many by `ids` or `external_ids`, with `include=identities`."""
+        if "external_ids" in request.args:
+            wanted = {key.casefold() for key in ids(request, "external_ids")}
+            users = [u for u in self._active() if str(u.get("external_id") or "").casefold() in wanted]
+        else:
+            users = [u for key in ids(request) if (u := self._known(key))]
+        if len(ids(request) or ids(request, "external_ids")) > 100:
+            return json_reply(400, {"error": "TooManyValues", "description": "Up to 100 ids are allowed"})
+        body: Row = {"users": [public(u) for u in users], "count": len(users), "next_page": None}
+        if "identities" in request.args.get("include", ""):
+            known = {u["id"] for u in users}
+            body["identities"] = [i for i in self.store.all("identity") if i["user_id"] in known]
+        return json_reply(200, body)
+
+    def search_users(self, request: Request) -> Response:
+        """GET /users/search by `external_id` (any case) or `query` (parts of values, alternatives)."""
+        if "external_id" in request.args:
+            wanted = request.args["external_id"].casefold()
+            found = [u for u in self._active() if str(u.get("external_id") or "").casefold() == wanted]
+        else:
+            try:
+                words = shlex.split(request.args.get("query", ""))
+            except ValueError:
+                return invalid("query", "is not understood", error="invalid")
+            emails: dict[int, list[str]] = {}
+            for identity in self.store.all("identity"):
+                emails.setdefault(identity["user_id"], []).append(identity["value"])
+            found = []
+            for word in words:
+                only = word.casefold().startswith("email:")
+                value = word.casefold().removeprefix("email:")
+                found += [u for u in self._active() if value in _text(u, emails.get(u["id"], ()), emails_only=only)]
+            found = list({u["id"]: u for u in found}.values())
+        if self.fault("stale_index", request):
+            found = []
+        return self.offset_page(request, "users", [public(u) for u in found])
+
+    def list_identities(self, request: Request, user_id: int) -> Response:
+        """GET /users/{id}/identities."""
+        if self._known(user_id) is None:
+            return not_found()
+        rows = [i for i in self.store.all("identity") if i["user_id"] == user_id]
+        return self.cursor_page(request, "identities", rows)
+
+    def delete_identity(self, _request: Request, user_id: int, identity_id: int) -> Response:
+        """DELETE /users/{id}/identities/{id}."""
+        identity = self.store.get("identity", identity_id)
+        if identity is None or identity["user_id"] != user_id:
+            return not_found()
+        self.store.delete("identity", identity_id)
+        return Response(status=204)
+
+    def list_memberships(self, request: Request, user_id: int) -> Response:
+        """GET /users/{id}/organization_memberships."""
+        rows = [m for m in self.store.all("organization_membership") if m["user_id"] == user_id]
+        return self.cursor_page(request, "organization_memberships", rows)
+
+    def delete_membership(self, _request: Request, membership_id: int) -> Response:
+        """DELETE /organization_memberships/{id}."""
+        if self.store.get("organization_membership", membership_id) is None:
+            return not_found()
+        self.store.delete("organization_membership", membership_id)
+        return Response(status=204)
+
+    # -- deleting users --------------------------------------------------------------------------------------------
+    def _refusal(self, user_id: object) -> str | None:
+        user = self._known(user_id)
+        if user is None or not user["active"]:
+            return "RecordNotFound"
+        unclosed = any(t["requester_id"] == user["id"] and t["status"] != "closed" for t in self.live_tickets())
+        return "RecordInvalid" if unclosed else None
+
+    def _soft_delete(self, user_id: object) -> Row:
+        for membership in self.store.all("organization_membership"):
+            if str(membership["user_id"]) == str(user_id):
+                self.store.delete("organization_membership", membership["id"])
+        return self.store.update("user", user_id, active=False, _deleted_at=iso(self.now()))
+
+    def delete_user(self, _request: Request, user_id: int) -> Response:
+        """DELETE /users/{id}: 200 with `active: false`."""
+        refusal = self._refusal(user_id)
+        if refusal == "RecordNotFound":
+            return not_found()
+        if refusal:
+            name = (self.store.get("user", user_id) or {})["name"]
+            return invalid("base", f"{name} is requester on unclosed tickets and cannot be deleted")
+        return json_reply(200, {"user": public(self._soft_delete(user_id))})
+
+    def delete_users(self, request: Request) -> Response:
+        """DELETE /users/destroy_many."""
+        return self.start_job(request, "job_delete_users", ids(request))
+
+    def job_delete_users(self, targets: Sequence[str]) -> list[Row]:
+        """Delete each user; one result per id."""
+        results: list[Row] = []
+        for index, key in enumerate(targets):
+            refusal = self._refusal(key)
+            if refusal:
+                results.append({"id": int(key), "index": index, "error": refusal, "success": False})
+            else:
+                self._soft_delete(key)
+                results.append({"id": int(key), "action": "delete", "status": "Deleted", "success": True})
+        return results
+
+    def purge_user(self, _request: Request, user_id: int) -> Response:
+        """DELETE /deleted_users/{id}: one at a time; the reply still shows the name."""
+        user = self._known(user_id)
+        if user is None or user["active"]:
+            return not_found()
+        self._purge(user)
+        return json_reply(200, {"deleted_user": {**public(user), "email": None, "phone": None, "active": False}})
+
+    def _purge(self, user: Row) -> None:
+        for identity in self.store.all("identity"):
+            if identity["user_id"] == user["id"]:
+                self.store.delete("identity", identity["id"])
+        now = iso(self.now())
+        gone = {"id": user["id"], "name": GONE_NAME, "email": None, "external_id": None, "phone": None, "notes": None}
+        self.store.put("user", user["id"], {**gone, "role": "end-user", "active": False, "_purged_at": now})
+
+    def list_deleted_users(self, request: Request) -> Response:
+        """GET /deleted_users: soft- and permanently deleted ones, mixed."""
+        rows = [public(u) for u in self.store.all("user") if not u["active"]]
+        return self.cursor_page(request, "deleted_users", rows)
+
+    def show_deleted_user(self, _request: Request, user_id: int) -> Response:
+        """GET /deleted_users/{id}."""
+        user = self.store.get("user", user_id)
+        if user is None or user["active"]:
+            return not_found()
+        return json_reply(200, {"deleted_user": public(user)})
+
+    def list_compliance(self, request: Request, user_id: int) -> Response:
+        """GET /users/{id}/compliance_deletion_statuses."""
+        user = self.store.get("user", user_id)
+        if user is None:
+            return not_found()
+        rows: list[Row] = []
+        if user.get("_purged_at"):
+            start = moment(user["_purged_at"])
+            plan = [("request_deletion", "all", 0), ("started", "support", 6), ("complete", "support", 103)]
+            plan.append(("started", "explore", 30))
+            if self.now() - start >= LATER:
+                plan += [("complete", "explore", 40_000), ("started", "chat", 21_355), ("complete", "chat", 70_000)]
+            rows = [
+                {
+                    "action": action,
+                    "application": application,
+                    "account_subdomain": "sandbox",
+                    "created_at": iso(start + dt.timedelta(seconds=seconds)),
+                    "executer_id": 1 if action == "request_deletion" else None,
+                    "user_id": user_id,
+                }
+                for action, application, seconds in plan
+            ]
+        if "application" in request.args:
+            rows = [r for r in rows if r["application"] == request.args["application"]]
+        return self.cursor_page(request, "compliance_deletion_statuses", rows)

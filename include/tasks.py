@@ -1,0 +1,326 @@
+"""Thin `@task` functions shared by the DAGs: they fetch connections, build a `Context` and call one room.
+
+What passes between tasks is a run reference `{"run_id", "as_of"}`, batch ids and counts; never anything about a person.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset, TaskGroup, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+
+from include.connections import Connection
+from include.errors import ConfigurationError, RetentionError
+from include.retries import ByErrorClass
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from include.disposals import Context
+    from include.processors import ProcessorContract
+
+SEOUL = ZoneInfo("Asia/Seoul")
+EVIDENCE = Asset("evidence")  # no scheme: with one, parsing would import every provider
+KEYS = ("evidence_signing", "evidence_tags", "archive_kek")
+STORES = ("accounts_db", "retention_db", "evidence_store", "archive_store")
+TALKATIVE = ("stripe", "zenpy", "httpx", "httpcore", "urllib3", "botocore", "boto3", "simple_salesforce", "requests")
+
+Run = dict[str, str]
+
+defaults = {
+    "owner": "privacy",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": ByErrorClass(),
+    "show_return_value_in_logs": False,
+}
+"""`default_args` of every DAG."""
+
+
+def connection(name: str) -> Connection:
+    """Return an Airflow connection as a plain value, or say which one is missing."""
+    from airflow.sdk import Connection as AirflowConnection
+
+    try:
+        found = AirflowConnection.get(name)
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"There is no Airflow connection {name!r}. Create it (docs/operations.md lists its fields), then clear "
+            "this task."
+        ) from None
+    return Connection(
+        name=name,
+        host=found.host or "",
+        login=found.login or "",
+        port=found.port,
+        schema=found.schema or "",
+        password=found.password or "",
+        extra=found.extra_dejson,
+    )
+
+
+def _schedule() -> Any:
+    from include.policy import schedule
+
+    path = os.environ.get("RETENTION_SCHEDULE")
+    return schedule.load(Path(path) if path else None)
+
+
+def _business_date() -> date:
+    """Return the run's business date: its parameter, or the Seoul date of `run_after`."""
+    context = get_current_context()
+    wanted = (context.get("params") or {}).get("as_of")
+    if wanted:
+        return date.fromisoformat(str(wanted))
+    day: date = context["dag_run"].run_after.astimezone(SEOUL).date()
+    return day
+
+
+def _owner() -> str:
+    """Return who holds a lease: the same for every retry of the same task instance."""
+    ti = get_current_context()["ti"]
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+
+
+@contextmanager
+def opened(run: Run | None) -> Iterator[Context]:
+    """Yield the `Context` of a run; engines are closed afterwards."""
+    from include import accounts, database, keys
+    from include.disposals import Context
+    from include.evidence.tags import SubjectTags
+
+    if not run:
+        raise AirflowFailException("The run did not begin (see task begin), so there is nothing to work on.")
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)  # they print URLs, and URLs hold e-mails
+    ti = get_current_context()["ti"]
+    schedule = _schedule()
+    engines: list[Engine] = [database.connect(connection(n)) for n in ("retention_db", "accounts_db")]
+    try:
+        yield Context(
+            engine=engines[0],
+            accounts=accounts.Accounts(engines[1], schedule.processors["own_database"].settings),
+            schedule=schedule,
+            tags=SubjectTags(keys.epochs(connection("evidence_tags"))),
+            wrapper=keys.wrapper(connection("archive_kek")),
+            as_of=date.fromisoformat(run["as_of"]),
+            run_id=UUID(run["run_id"]) if run.get("run_id") else None,
+            dag_id=ti.dag_id,
+            attempt=ti.try_number,
+            version=os.environ.get("RETENTION_VERSION", "dev"),
+        )
+    finally:
+        for engine in engines:
+            engine.dispose()
+
+
+def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
+    """Return the processor `name`, connected."""
+    from include import processors
+    from include.disposals.quotas import reserver
+
+    kind = processors.load(name)
+    settings = context.schedule.processors[name].settings
+    return kind(
+        processors.Site(
+            connection=connection(name),
+            settings=settings,
+            as_of=context.as_of,
+            accounts=accounts,
+            reserve=reserver(context.engine, name, kind.quotas, share=float(settings.get("quota_share", 0.5))),
+        )
+    )
+
+
+@task(multiple_outputs=False)
+def begin() -> Run:
+    """Check business date, schedule and connections; open the run."""
+    from include import processors
+    from include.disposals import begin_run, guards, runs
+
+    as_of = _business_date()
+    needed = [connection(name) for name in (*STORES, *KEYS)]
+    places = [c for c in map(_or_none, processors.names()) if c]
+    with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
+        runs.check_as_of(
+            context.engine,
+            as_of,
+            seoul_today=datetime.now(SEOUL).date(),
+            sandbox=os.environ.get("RETENTION_CLOCK") == "sandbox",
+            connections=[c for c in (*needed, *places) if c.name not in KEYS],
+        )
+        with context.engine.begin() as transaction:
+            guards.check_approved(transaction, context.schedule.sha256)
+        run_id = begin_run(context, airflow_run_id=str(get_current_context()["dag_run"].run_id))
+    return {"run_id": str(run_id), "as_of": as_of.isoformat()}
+
+
+def _or_none(name: str) -> Connection | None:
+    """Return a processor's connection; one that is missing makes that processor's own group fail, not the night."""
+    try:
+        return connection(name)
+    except ConfigurationError:
+        return None
+
+
+@task(multiple_outputs=False)
+def discover(run: Run) -> dict[str, int]:
+    """Plan what fell due up to the business date."""
+    from include import disposals
+
+    with opened(run) as context:
+        found = disposals.discover(context, UUID(run["run_id"]))
+    print(f"{found.accounts} accounts looked at, {found.planned} disposals new, {found.blocked} of them held")  # noqa: T201
+    return {"accounts": found.accounts, "planned": found.planned, "blocked": found.blocked}
+
+
+@task.short_circuit(ignore_downstream_trigger_rules=True)
+def anything_due() -> bool:
+    """Return whether any open disposal is due; if not, the hourly run ends here."""
+    from include.disposals.discover import due_counts
+
+    as_of = _business_date()
+    with opened({"run_id": "", "as_of": as_of.isoformat()}) as context, context.engine.connect() as connection_:
+        return bool(due_counts(connection_, as_of))
+
+
+@task
+def batches(run: Run, processor: str) -> list[str]:
+    """Divide what is due at a processor into batches and return their ids."""
+    from include import disposals, processors
+
+    with opened(run) as context:
+        return disposals.make_batches(context, UUID(run["run_id"]), processor, processors.load(processor).batch_size)
+
+
+@task(map_index_template="{{ label }}", multiple_outputs=False)
+def locate(run: Run, processor: str, batch_id: str) -> dict[str, int]:
+    """Locate a batch at its processor and stage what a law keeps."""
+    from include import database, disposals
+    from include.archive.staging import ArchiveKeys
+
+    with opened(run) as context:
+        _label(context, batch_id)
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            connect = partial(site, context, processor, accounts)
+            return disposals.locate_batch(
+                context, processor, connect, batch_id, _owner(), ArchiveKeys.of(context.wrapper)
+            )
+        finally:
+            accounts.dispose()
+
+
+@task(map_index_template="{{ label }}", multiple_outputs=False)
+def advance(run: Run, processor: str, batch_id: str) -> dict[str, int]:
+    """Carry a batch through its steps as far as it goes now, and read back."""
+    from include import database, disposals
+
+    with opened(run) as context:
+        _label(context, batch_id)
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            return disposals.advance_batch(context, site(context, processor, accounts), batch_id, _owner())
+        finally:
+            accounts.dispose()
+
+
+def _label(context: Context, batch_id: str) -> None:
+    from include.disposals.batches import label
+
+    get_current_context()["label"] = label(context, batch_id)
+
+
+@task(trigger_rule="all_done", multiple_outputs=False)
+def archive(run: Run) -> dict[str, int]:
+    """Pack what the batches staged into cold storage, one object per law and half-week, and check it there."""
+    from include.disposals.archiving import pack_staged
+
+    with opened(run) as context:
+        report = pack_staged(context, connection("archive_store"))
+    print(f"{report['objects']} objects written and checked, {report['rows']} rows")  # noqa: T201
+    return report
+
+
+@task(trigger_rule="all_done", multiple_outputs=False)
+def seal(run: Run, *, last: bool = False) -> dict[str, int]:
+    """Seal what was recorded so far into the evidence log; the last seal of a run closes it with its counts first."""
+    from include import keys
+    from include.disposals import finish_run
+    from include.disposals.reporting import summary
+    from include.evidence import log
+    from include.evidence.note import Signer
+    from include.evidence.store import EvidenceStore
+
+    with opened(run) as context:
+        if last:
+            counts = {f"{p}.{o}": n for p, by in summary(context).items() for o, n in by.items()}
+            finish_run(context, UUID(run["run_id"]), counts)
+        signing = connection("evidence_signing")
+        signer = Signer(keys.signing_seed(signing), signing.require("origin"))
+        store = EvidenceStore.of(connection("evidence_store"))
+        now = datetime.now(UTC)
+        term = timedelta(days=366 * context.schedule.settings.evidence_term_years)
+        return {"size": log.seal(context.engine, store, signer, now=now, lock_until=now + term).size}
+
+
+@task(trigger_rule="all_done", outlets=[EVIDENCE])
+def export(run: Run) -> str:
+    """Export the run's evidence and verify it as an auditor would; return the folder."""
+    from include.disposals.reporting import export_run
+
+    with opened(run) as context:
+        return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"])))
+
+
+@task(trigger_rule="all_done", retries=0, multiple_outputs=False)
+def report(run: Run) -> dict[str, int]:
+    """Compare what was promised with what is proven, from our own database; raise on any gap."""
+    from include.disposals.reporting import gaps, summary
+
+    with opened(run) as context:
+        for processor, outcomes in sorted(summary(context).items()):
+            print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
+        missing = gaps(context, UUID(run["run_id"]))
+    if missing:
+        raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")
+    return {"gaps": 0}
+
+
+def carry_through(run: Any, start: Any) -> None:
+    """Wire one group per processor between `start` and the report: locate, archive, seal the plan, act, seal, export.
+
+    Every processor locates before anything is acted on, because the archive must hold what a law keeps, the company's
+    own database must not go before the others are located, and the plan must be sealed before the first act.
+    """
+    from include import processors
+
+    places, located, advanced = {}, [], []
+    for name in processors.names():
+        with TaskGroup(name, tooltip=f"Everything at {name}: locate, then act and read back") as group:
+            ids = batches(run, name)
+            start >> ids
+            located.append(locate.override(pool=name).partial(run=run, processor=name).expand(batch_id=ids))
+            places[name] = (group, ids)
+    archived = archive(run)
+    plan_sealed = seal.override(task_id="seal_plan")(run)
+    located >> archived >> plan_sealed
+    for name, (group, ids) in places.items():
+        with group:
+            acted = advance.override(pool=name).partial(run=run, processor=name).expand(batch_id=ids)
+            plan_sealed >> acted
+            advanced.append(acted)
+    sealed = seal.override(task_id="seal")(run, last=True)
+    advanced >> sealed >> export(run) >> report(run)

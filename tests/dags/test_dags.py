@@ -1,0 +1,92 @@
+"""The DAG files as Airflow reads them, without a scheduler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROBE = textwrap.dedent(
+    """
+    import json, sys, time
+    started = time.monotonic()
+    from airflow.dag_processing.dagbag import DagBag
+    DagBag(dag_folder="tests/dags/none")  # what Airflow itself imports is not ours
+    before = set(sys.modules)
+    bag = DagBag(dag_folder="dags")
+    out = {"errors": bag.import_errors, "dags": {}, "heavy": sorted({"pandas", "stripe", "zenpy", "boto3",
+    "simple_salesforce"} & (set(sys.modules) - before))} for dag_id, dag in bag.dags.items(): out["dags"][dag_id] = {
+    "tags": sorted(dag.tags), "doc": bool(dag.doc_md), "start": str(dag.start_date), "catchup": dag.catchup,
+    "max_active_runs": dag.max_active_runs, "paused": dag.is_paused_upon_creation, "run_types": sorted(str(getattr(t,
+    "value", t)) for t in dag.allowed_run_types or []), "leaves": sorted(t.task_id for t in dag.leaves), "groups":
+    sorted(g for g in dag.task_group.children if "." not in g and not dag.has_task(g)), "tasks": { t.task_id: {
+    "rule": str(getattr(t.trigger_rule, "value", t.trigger_rule)), "pool": t.pool, "retries": t.retries, "owner":
+    t.owner, "up": sorted(t.upstream_task_ids), "mapped": bool(getattr(t, "is_mapped", False)), } for t in dag.tasks
+    }, } print("RESULT" + json.dumps(out))
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> dict:  # type: ignore[type-arg]
+    """What a process of its own sees when it parses the DAG folder: this process must not import Airflow's settings."""
+    import json
+
+    home = tmp_path_factory.mktemp("airflow")
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
+    env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{home}/airflow.db"
+    done = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT")), None)
+    assert line, done.stderr[-2000:]
+    return json.loads(line.removeprefix("RESULT"))  # type: ignore[no-any-return]
+
+
+def test_every_dag_file_imports(bag: dict) -> None:  # type: ignore[type-arg]
+    assert bag["errors"] == {}
+    assert {"nightly_retention", "advance_disposals"} <= set(bag["dags"])
+
+
+def test_parsing_the_dags_imports_no_processor_sdk(bag: dict) -> None:  # type: ignore[type-arg]
+    assert bag["heavy"] == []
+
+
+@pytest.mark.parametrize("dag_id", ["nightly_retention", "advance_disposals"])
+def test_a_destructive_schedule_never_fires_when_it_is_unpaused(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"][dag_id]
+    assert (dag["start"], dag["catchup"], dag["max_active_runs"], dag["paused"]) == ("None", False, 1, True)
+    assert dag["run_types"] == ["manual", "scheduled"]
+    assert dag["tags"]
+    assert dag["doc"]
+    assert {t["owner"] for t in dag["tasks"].values()} == {"privacy"}
+
+
+@pytest.mark.parametrize("dag_id", ["nightly_retention", "advance_disposals"])
+def test_the_report_is_the_only_leaf_and_runs_whatever_happened(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"][dag_id]
+    assert dag["leaves"] == ["report"]
+    for task in ("archive", "seal_plan", "seal", "export", "report"):
+        assert dag["tasks"][task]["rule"] == "all_done"
+
+
+def test_every_processor_has_one_group_with_its_own_pool(bag: dict) -> None:  # type: ignore[type-arg]
+    from include import processors
+
+    dag = bag["dags"]["nightly_retention"]
+    for name in processors.names():
+        assert dag["tasks"][f"{name}.locate"]["pool"] == name
+        assert dag["tasks"][f"{name}.advance"]["pool"] == name
+        assert dag["tasks"][f"{name}.advance"]["mapped"]
+
+
+def test_nothing_is_acted_on_before_the_plan_is_sealed(bag: dict) -> None:  # type: ignore[type-arg]
+    tasks = bag["dags"]["nightly_retention"]["tasks"]
+    for name, task in tasks.items():
+        if name.endswith(".advance"):
+            assert "seal_plan" in task["up"]
+            assert task["rule"] == "all_success"
+    assert tasks["seal_plan"]["up"] == ["archive", "begin"]
