@@ -32,6 +32,16 @@ class AccountsReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person's decision outside any run needs: our state, the schedule it is about, and the business date."""
+
+    engine: Engine
+    schedule: Schedule
+    as_of: date
+    run_id: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """Engine on our state, the company's accounts, the schedule in force, keys and the business date.
 

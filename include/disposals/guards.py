@@ -10,17 +10,17 @@ import hashlib
 from collections.abc import Mapping
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from include.database import global_stop, schedule_version
-from include.disposals.context import Context
+from include.disposals.context import Context, Decision
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
 
 
-def approve_schedule(context: Context, *, role: str, pseudonym: str) -> None:
+def approve_schedule(context: Context | Decision, *, role: str, pseudonym: str) -> None:
     """Let the schedule in `context` govern: the privacy officer's `policy_approved` entry over its sha256 and the
     policy text's.
     """
@@ -47,7 +47,7 @@ def approve_schedule(context: Context, *, role: str, pseudonym: str) -> None:
             )
 
 
-def remember_schedule(connection: Connection, context: Context) -> None:
+def remember_schedule(connection: Connection, context: Context | Decision) -> None:
     """Store the schedule's bytes under its sha256, unapproved."""
     connection.execute(
         upsert(schedule_version)
@@ -68,7 +68,7 @@ def check_approved(connection: Connection, sha256: str) -> None:
     if approved is None or approved.approved_at is None:
         raise DecisionRefused(
             f"Schedule version {sha256[:12]} is not approved. The privacy officer approves it with "
-            "`python -m include.disposals approve-schedule`; nothing was done."
+            "`python -m include.disposals approve-schedule --role … --pseudonym …`; nothing was done."
         )
     if hashlib.sha256(approved.body).hexdigest() != sha256:
         raise DecisionRefused(
@@ -83,16 +83,16 @@ def check_not_stopped(connection: Connection) -> None:
         raise DecisionRefused(f"The global stop is set ({stop}). Nothing is acted on until it is released.")
 
 
-def set_stop(engine: Engine, context: Context, *, reason_code: str, set_by: str) -> None:
+def set_stop(context: Context | Decision, *, reason_code: str, set_by: str) -> None:
     """Stop every act at once; workers see it before their next call."""
-    with engine.begin() as connection:
+    with context.engine.begin() as connection:
         connection.execute(insert(global_stop).values(stop_id=uuid4(), reason_code=reason_code, set_by=set_by))
         stage(connection, [base_entry(context, "stop_set") | {"code": reason_code}])
 
 
-def release_stop(engine: Engine, context: Context, *, released_by: str) -> None:
+def release_stop(context: Context | Decision, *, released_by: str) -> None:
     """Release the global stop."""
-    with engine.begin() as connection:
+    with context.engine.begin() as connection:
         done = connection.execute(
             update(global_stop)
             .where(global_stop.c.released_at.is_(None))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from include.archive.staging import ArchiveKeys
 from include.archive.staging import stage as stage_archive
@@ -60,7 +60,10 @@ def locate_batch(
 
 
 def _not_located(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """Return the rows without a `found` locator that wait for one."""
+    """Return the rows that wait for a `found` locator, or whose locator went stale while they were blocked.
+
+    Once something was attempted a locator is never made anew: what is half deleted may no longer be found.
+    """
     waiting = [r for r in rows if Outcome(r.outcome) in NOT_LOCATED]
     with context.engine.connect() as connection:
         done = set(
@@ -70,7 +73,9 @@ def _not_located(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
                 )
             ).scalars()
         )
-    return [r for r in waiting if r.disposal_id not in done]
+    untouched = {r.disposal_id for r in waiting if r.outcome == Outcome.BLOCKED and r.attempts == 0}
+    known = context.accounts.identifiers({r.account_id for r in waiting if r.disposal_id in done & untouched})
+    return [r for r in waiting if r.disposal_id not in done or (r.disposal_id in untouched and r.account_id in known)]
 
 
 def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subject]:
@@ -139,7 +144,7 @@ def _set_held_aside(
             elif row.outcome != Outcome.BLOCKED or row.code != holds.code(found[0].kind):
                 changes.append(blocked(context, disposal_id, found, row.step))
         held = [i for i, r in rows.items() if i not in free and r.account_id in ours]
-        locators.save(connection, context, "search", {i: search_keys(subjects[i]) for i in held})
+        _keep_search_keys(connection, context, held, subjects)
         apply(connection, context, rows, changes)
         connection.execute(
             update(disposal)
@@ -147,6 +152,15 @@ def _set_held_aside(
             .values(due_at=context.as_of + TOMORROW, updated_at=func.now())
         )
     return free
+
+
+def _keep_search_keys(
+    connection: Connection, context: Context, disposal_ids: Sequence[str], subjects: Mapping[str, Subject]
+) -> None:
+    """Store search keys for those that have no locator yet; one that was found is never replaced by them."""
+    known = locators.read(connection, context, disposal_ids)
+    keys = {i: search_keys(subjects[i]) for i in disposal_ids if i not in known}
+    locators.save(connection, context, "search", keys)
 
 
 def blocked(context: Context, disposal_id: str, found: Sequence[Hold], step: str | None) -> Change:
@@ -169,7 +183,7 @@ def _could_not_search(
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {i: r for i, r in rows.items() if r.account_id in ours}
-        locators.save(connection, context, "search", {i: search_keys(subjects[i]) for i in mine})
+        _keep_search_keys(connection, context, list(mine), subjects)
         apply(
             connection,
             context,
@@ -203,12 +217,7 @@ def _store(
         mine = [f for f in found if rows[f.disposal_id].account_id in ours]
         done = {f.disposal_id: f for f in mine if f.outcome is Outcome.LOCATED}
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
-        locators.save(
-            connection,
-            context,
-            "search",
-            {f.disposal_id: search_keys(subjects[f.disposal_id]) for f in mine if f.disposal_id not in done},
-        )
+        _keep_search_keys(connection, context, [f.disposal_id for f in mine if f.disposal_id not in done], subjects)
         for disposal_id in set(by_disposal) & set(done):
             row = rows[disposal_id]
             stage_archive(

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import disposal, locator
-from include.disposals.context import Context
+from include.disposals.context import Context, Decision
 from include.evidence.log import stage
 from include.outcomes import TERMINAL, Outcome
 from include.processors import Result, Step
@@ -36,7 +36,7 @@ def utc_seconds(moment: datetime | None = None) -> str:
     return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def base_entry(context: Context, event: str) -> dict[str, Any]:
+def base_entry(context: Context | Decision, event: str) -> dict[str, Any]:
     """Return the fields every entry has."""
     fields: dict[str, Any] = {
         "schema": "erasure-evidence/1",

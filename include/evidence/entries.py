@@ -1,7 +1,8 @@
 """One entry of the log: its keys, its events, its exact bytes (schema `erasure-evidence/1`).
 
-The log outlives the person's data, so no key may hold or encode any of it. There is no free text: every string is a word
-of a list, a code, a date, a digest, a UUID or a keyed tag, and unknown keys are refused. Messages name the key, never the value.
+The log outlives the person's data, so no key may hold or encode any of it. There is no free text: every string is a
+word of a list, a code, a date, a digest, a UUID or a keyed tag, and unknown keys are refused. Messages name the key,
+never the value.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Check = Callable[[Any], bool]
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 _CODE = re.compile(r"[a-z][a-z0-9_.:-]{0,79}|[A-Z][A-Za-z_]{0,79}")
+_SCHEDULE_ID = re.compile(r"[HRCQVO]-\d{1,2}[a-z]?")
 _PHONE = re.compile(r"\d[\d.:_-]{6,}\d")
 
 
@@ -107,6 +109,7 @@ EPOCH = _like(r"20\d{2}")
 RULE = _like(r"R-\d{2}[a-z]?")
 CATEGORY = _like(r"D-\d{2}")
 HOLD = _like(r"H-\d{1,2}")
+WORD = _text(lambda value: is_code(value) or _SCHEDULE_ID.fullmatch(value))
 VERSION = _like(r"[0-9a-z][0-9a-z.+-]{0,39}")
 
 KEYS: dict[str, Check] = {
@@ -147,9 +150,9 @@ KEYS: dict[str, Check] = {
         _object({}, {"item": CODE, "items": _several(CODE, 256), "rule_id": RULE, "law": CODE, "until": DATE})
     ),
     # What became of it.
-    "code": CODE,
+    "code": WORD,
     "until": DATE,
-    "basis": _text(lambda value: is_code(value) or RULE(value)),
+    "basis": WORD,
     "step": CODE,
     "method": CODE,
     "sanitization": _word("clear", "purge", "destroy"),
@@ -173,8 +176,8 @@ KEYS: dict[str, Check] = {
 
 _BASE = frozenset({"schema", "event", "recorded_at", "as_of"})
 _DISPOSAL = _BASE | {
-    "disposal_id", "subject_tag", "key_epoch", "subject_type", "processor", "scope", "datasets", "categories", "rule_id",
-    "rule_version", "policy_sha256", "trigger_event", "trigger_date", "last_day", "free_from", "destroy_by",
+    "disposal_id", "subject_tag", "key_epoch", "subject_type", "processor", "scope", "datasets", "categories",
+    "rule_id", "rule_version", "policy_sha256", "trigger_event", "trigger_date", "last_day", "free_from", "destroy_by",
 }  # fmt: skip
 _HOLD = _BASE | {"subject_tag", "key_epoch", "hold_ids", "hold_kinds"}
 
@@ -189,7 +192,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "accepted": _DISPOSAL,
     "awaiting": _DISPOSAL | {"until"},
     "confirmed_absent": _DISPOSAL,
-    "confirmed_anonymised": _DISPOSAL | {"code"},
+    "confirmed_anonymised": _DISPOSAL,
     "retained": _DISPOSAL | {"until"},
     "retained_by_processor": _DISPOSAL | {"basis"},
     "expires_by_processor": _DISPOSAL | {"until"},
@@ -234,8 +237,8 @@ EVENTS: dict[str, frozenset[str]] = {
 def canonical(entry: Mapping[str, Any]) -> bytes:
     """Return the RFC 8785 bytes of `entry`, or raise `EvidenceError` naming the key that is wrong.
 
-    Checked entries hold printable ASCII without quotes and whole numbers only; over those, sorted compact JSON *is* RFC 8785
-    (a test compares it with `rfc8785`), at a tenth of the time.
+    Checked entries hold printable ASCII without quotes and whole numbers only; over those, sorted compact JSON *is*
+    RFC 8785 (a test compares it with `rfc8785`), at a tenth of the time.
     """
     problem = find_problem(entry)
     if problem is not None:

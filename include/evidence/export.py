@@ -67,10 +67,10 @@ def export(
     titles: Mapping[str, str] | None = None,
     signer: Signer | None = None,
 ) -> Exported:
-    """Write the entries from `first_index` up to the newest checkpoint into `folder`, replacing an earlier export there.
+    """Write the entries from `first_index` up to the newest checkpoint into `folder`, replacing an export there.
 
-    `titles` maps codes (rules, datasets, categories) to what people read; `law:R-01` is a rule's legal basis, `handler` and
-    `head` the roles shown as 처리담당자 and 처리부서장. Memory stays flat. The folder appears whole or not at all.
+    `titles` maps codes (rules, datasets, categories) to what people read; `law:R-01` is a rule's legal basis, `handler`
+    and `head` the roles shown as 처리담당자 and 처리부서장. Memory stays flat. The folder appears whole or not at all.
     """
     sealed = latest(engine)
     if not 0 <= first_index <= sealed.size or not sealed.size:

@@ -4,10 +4,12 @@ Sealing runs under one advisory lock and may die anywhere; the next seal goes on
 
 1. entries without an index get the next ones, in the order they were staged; commit;
 2. tiles are written under names that must be free, or hold the same bytes already;
-3. the checkpoint is signed and stored in our database first, then replaces the bucket's, if that is still the one before.
+3. the checkpoint is signed and stored in our database first, then replaces the bucket's, if that is still the one
+   before.
 
-Because a checkpoint is in the database before anybody can see it, a bucket that knows more than the database means that the
-database went back in time; sealing then refuses (`rebuild` brings it forward again) instead of signing a second history.
+Because a checkpoint is in the database before anybody can see it, a bucket that knows more than the database means
+that the database went back in time; sealing then refuses (`rebuild` brings it forward again) instead of signing a
+second history.
 """
 
 from __future__ import annotations
@@ -91,8 +93,8 @@ def seal(
 ) -> Checkpoint:
     """Seal every committed entry and return the checkpoint in force; with nothing new, nothing is written.
 
-    `now` is the real time of signing, kept in our database only. `lock_until` puts full tiles and a copy of each checkpoint
-    under Object Lock until then (the evidence term).
+    `now` is the real time of signing, kept in our database only. `lock_until` puts full tiles and a copy of each
+    checkpoint under Object Lock until then (the evidence term).
     """
     with alone(engine):
         newest = latest(engine)
@@ -125,7 +127,7 @@ def latest(engine: Engine) -> Sealed:
 
 
 def bodies(engine: Engine, low: int, high: int) -> Iterator[list[tuple[bytes, bytes]]]:
-    """Yield `(body, leaf hash)` of entries [low, high) in log order, in pages; raise when one is missing or was changed."""
+    """Yield `(body, leaf hash)` of entries [low, high) in log order, in pages; raise when one is missing or changed."""
     for start in range(low, high, PAGE):
         stop = min(start + PAGE, high)
         with engine.connect() as connection:
@@ -155,7 +157,7 @@ def frontier_at(engine: Engine, size: int) -> list[bytes]:
             .limit(1)
         ).first()
     start, frontier = (row.size, list(map(bytes, row.frontier))) if row else (0, [])
-    leaves = chain.from_iterable(([leaf for _, leaf in page] for page in bodies(engine, start, size)))
+    leaves = chain.from_iterable([leaf for _, leaf in page] for page in bodies(engine, start, size))
     for at, leaf in enumerate(leaves, start):
         tree.append(frontier, at, leaf)
     return frontier
@@ -203,20 +205,20 @@ def _settle(
         shown = open_checkpoint(_decoded(published.body), [signer.vkey])
         if shown.size > newest.size:
             raise EvidenceError(
-                f"The evidence bucket is signed up to {shown.size} entries, this database only to {newest.size}: it was "
-                "restored from a backup, or is another one. Rebuild it from the bucket before anything is sealed."
+                f"The evidence bucket is signed up to {shown.size} entries, this database only to {newest.size}: it "
+                "was restored from a backup, or is another one. Rebuild it from the bucket before anything is sealed."
             )
         if _root_at(engine, shown.size) != shown.root:
             raise EvidenceError(
-                f"The evidence bucket's checkpoint over {shown.size} entries is not this log's. Nothing was signed. Find "
-                "out which database writes to this bucket."
+                f"The evidence bucket's checkpoint over {shown.size} entries is not this log's. Nothing was signed. "
+                "Find out which database writes to this bucket."
             )
         if shown.size == newest.size:
             return published
     elif _count(engine) > 1:
         raise EvidenceError(
-            "The evidence bucket has no checkpoint, though this log published some. Nothing was signed. Check the bucket "
-            "named in connection evidence_store; its versions hold the object even after a deletion."
+            "The evidence bucket has no checkpoint, though this log published some. Nothing was signed. Check the "
+            "bucket named in connection evidence_store; its versions hold the object even after a deletion."
         )
     if newest.size:
         _publish(store, newest.note, size=newest.size, previous=published, lock_until=lock_until)
@@ -253,8 +255,8 @@ def _resume(engine: Engine, store: EvidenceStore, sealed: Sealed) -> tiles.Build
             part = _open_hashes(engine, store, level, index, width)
         if tree.frontier_of(part) != tiles.frontier_part(sealed.frontier, sealed.size, level):
             raise EvidenceError(
-                f"The unfinished tile {tiles.path(level, index, width)} does not belong to checkpoint {sealed.size}: entries "
-                "or tiles were changed after they were signed. Nothing was signed."
+                f"The unfinished tile {tiles.path(level, index, width)} does not belong to checkpoint {sealed.size}: "
+                "entries or tiles were changed after they were signed. Nothing was signed."
             )
         hashes.append(part)
     return tiles.Builder(sealed.size, hashes, entries)

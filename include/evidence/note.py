@@ -4,8 +4,8 @@
     text = signer.sign(Checkpoint(signer.name, size, root).body())
     open_note(text, [signer.vkey])                     # the signed body, or VerificationError
 
-A known key with a bad signature rejects the note, unknown keys are ignored, and no known good signature rejects it. Base64
-must be canonical, so no bit of a note can change unseen.
+A known key with a bad signature rejects the note, unknown keys are ignored, and no known good signature rejects it.
+Base64 must be canonical, so no bit of a note can change unseen.
 """
 
 from __future__ import annotations

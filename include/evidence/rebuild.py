@@ -1,7 +1,7 @@
 """Bringing a database that lost entries forward again from the evidence bucket, which is the longer memory.
 
-Works on an empty database and on one restored from a backup: what it still has must be the beginning of the bucket's log.
-Entries that were staged before the backup and sealed after it get the index they were sealed under.
+Works on an empty database and on one restored from a backup: what it still has must be the beginning of the bucket's
+log. Entries that were staged before the backup and sealed after it get the index they were sealed under.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def rebuild(engine: Engine, store: EvidenceStore, vkey: str, *, now: datetime) -
         newest = latest(engine)
         if newest.size > shown.size:
             raise EvidenceError(
-                f"The database is sealed up to {newest.size} entries, the bucket only to {shown.size}. Nothing to rebuild; "
-                "the next seal publishes what is missing."
+                f"The database is sealed up to {newest.size} entries, the bucket only to {shown.size}. Nothing to "
+                "rebuild; the next seal publishes what is missing."
             )
         frontier = _fetch(engine, store, shown, spool, known=_indexed(engine, shown.size))
         _insert(engine, shown.size, spool)
@@ -61,8 +61,8 @@ def _indexed(engine: Engine, limit: int) -> int:
         count = int(connection.execute(select(func.coalesce(func.max(entry.c.log_index) + 1, 0))).scalar_one())
     if count > limit:
         raise EvidenceError(
-            f"The database has indexes for {count} entries, the bucket's checkpoint covers {limit}. Restore an older or a "
-            "newer backup; indexes given twice would be a second history."
+            f"The database has indexes for {count} entries, the bucket's checkpoint covers {limit}. Restore an older "
+            "or a newer backup; indexes given twice would be a second history."
         )
     return count
 

@@ -116,8 +116,8 @@ class EvidenceStore:
         there = self.get(key)
         if there is None or there.body != body:
             raise EvidenceError(
-                f"The evidence bucket holds other bytes under {key} than this log. Sealing stops: another log writes to "
-                "the bucket, or this database was restored from a backup; then rebuild it from the bucket."
+                f"The evidence bucket holds other bytes under {key} than this log. Sealing stops: another log writes "
+                "to the bucket, or this database was restored from a backup; then rebuild it from the bucket."
             )
 
     def _call(self, call: Callable[[], Any], expected: tuple[str, ...]) -> Any:
@@ -136,8 +136,8 @@ class EvidenceStore:
             if status >= 500 or code in ("SlowDown", "RequestTimeout", "ConditionalRequestConflict"):
                 raise Unreachable("evidence_store", code, status=status, advice="The next seal tries again.") from error
             raise EvidenceError(
-                f"The evidence bucket {self.bucket!r} refused us: {code}, HTTP {status}. Check connection evidence_store, "
-                "the bucket's name and its policy. Nothing was signed."
+                f"The evidence bucket {self.bucket!r} refused us: {code}, HTTP {status}. Check connection "
+                "evidence_store, the bucket's name and its policy. Nothing was signed."
             ) from error
         except BotoCoreError as error:
             raise Unreachable("evidence_store", type(error).__name__, advice="The next seal tries again.") from error

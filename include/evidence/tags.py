@@ -1,7 +1,8 @@
 """Subject tags: keyed pseudonyms that can be opened for one person without showing the key.
 
-A plain digest of an account id can be guessed; these cannot without the epoch's key. Keys are one per calendar year. Tags are
-never re-keyed, because the log cannot change: a new epoch serves new entries, and destroying an epoch's key ends linkability.
+A plain digest of an account id can be guessed; these cannot without the epoch's key. Keys are one per calendar year.
+Tags are never re-keyed, because the log cannot change: a new epoch serves new entries, and destroying an epoch's key
+ends linkability.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class SubjectTags:
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         wrong = [epoch for epoch, key in keys.items() if len(key) != KEY_BYTES or not epoch.isdigit()]
         if wrong or not keys:
+            found = f"epochs {', '.join(wrong)} are wrong" if wrong else "no epoch at all"
             raise ConfigurationError(
-                f"Connection evidence_tags: {'epochs ' + ', '.join(wrong) + ' are wrong' if wrong else 'no epoch at all'}. "
-                f"Each year needs one key of {KEY_BYTES} bytes."
+                f"Connection evidence_tags: {found}. Each year needs one key of {KEY_BYTES} bytes."
             )
         self._keys = dict(sorted(keys.items()))
 

@@ -69,7 +69,7 @@ def split_hashes(body: bytes, count: int) -> list[bytes]:
 
 
 def open_tile(size: int, level: int) -> tuple[int, int]:
-    """Return index and width of the unfinished tile of a level in a log of `size` entries; width 0 where there is none."""
+    """Return index and width of a level's unfinished tile in a log of `size` entries; width 0: there is none."""
     return divmod(size >> (HEIGHT * level), WIDTH)
 
 
@@ -80,15 +80,15 @@ def levels(size: int) -> int:
 
 def bundle_widths(size: int) -> Iterator[tuple[int, int]]:
     """Yield index and width of every entry bundle of a log of `size` entries."""
-    for index in range(0, (size + WIDTH - 1) // WIDTH):
+    for index in range((size + WIDTH - 1) // WIDTH):
         yield index, min(WIDTH, size - index * WIDTH)
 
 
 class Builder:
     """Takes entries one by one and gives back each tile when it is full, at the end the unfinished ones.
 
-    It starts from an existing log's unfinished tiles: `hashes[L]` of each level and the `entries` of the open bundle; so the
-    cost of a seal depends on what is new, not on what is there.
+    It starts from an existing log's unfinished tiles: `hashes[L]` of each level and the `entries` of the open bundle;
+    so the cost of a seal depends on what is new, not on what is there.
     """
 
     def __init__(self, size: int = 0, hashes: Sequence[Sequence[bytes]] = (), entries: Sequence[bytes] = ()) -> None:

@@ -1,8 +1,8 @@
 """The Merkle tree of RFC 6962 / RFC 9162: pure functions over 32-byte hashes.
 
-A tree of n leaves splits at the largest power of two below n; odd nodes are not doubled. A *node* `(level, index)` is the root
-of the perfect subtree over leaves [index·2^level, (index+1)·2^level). A *frontier* holds the roots of the perfect subtrees
-that make up a tree, left to right, largest first: one per set bit of its size.
+A tree of n leaves splits at the largest power of two below n; odd nodes are not doubled. A *node* `(level, index)` is
+the root of the perfect subtree over leaves [index·2^level, (index+1)·2^level). A *frontier* holds the roots of the
+perfect subtrees that make up a tree, left to right, largest first: one per set bit of its size.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def inclusion_proof(nodes: Nodes, index: int, size: int) -> list[bytes]:
 
 
 def consistency_proof(nodes: Nodes, old: int, new: int) -> list[bytes]:
-    """Return the hashes that show a tree of `old` leaves to be a prefix of one of `new` leaves; empty where nothing is needed."""
+    """Return the hashes that show a tree of `old` leaves to be the beginning of one of `new` leaves."""
     if not 0 <= old <= new:
         raise EvidenceError(f"No consistency proof from {old} to {new} entries.")
     if old in (0, new):
@@ -117,7 +117,7 @@ def consistency_proof(nodes: Nodes, old: int, new: int) -> list[bytes]:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> None:
-    """Raise `VerificationError` unless `proof` leads from `leaf` at `index` to the root `expected` (RFC 9162, 2.1.3.2)."""
+    """Raise `VerificationError` unless `proof` leads from `leaf` at `index` to `expected` (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         raise VerificationError(f"Inclusion: index {index} is not in a log of {size} entries.")
     node, at, last = leaf, index, size - 1
@@ -142,10 +142,16 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
     if not 0 <= old <= new:
         raise VerificationError(f"Consistency: the log shrank from {old} to {new} entries.")
     if old in (0, new):
-        same = (new_root if old == new else EMPTY_ROOT) == old_root
-        if proof or not same:
+        if proof or old_root != (new_root if old else EMPTY_ROOT):
             raise VerificationError("Consistency: the roots differ or hashes are left over.")
         return
+    older, newer = _climb(old, old_root, new, proof)
+    if older != old_root or newer != new_root:
+        raise VerificationError("Consistency: the newer log does not extend the older one.")
+
+
+def _climb(old: int, old_root: bytes, new: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the two roots a consistency proof leads to."""
     hashes = list(proof) if old & (old - 1) else [old_root, *proof]
     if not hashes:
         raise VerificationError("Consistency: the proof is too short.")
@@ -163,8 +169,9 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
         else:
             newer = node_hash(newer, sibling)
         at, last = at >> 1, last >> 1
-    if last != 0 or older != old_root or newer != new_root:
-        raise VerificationError("Consistency: the newer log does not extend the older one.")
+    if last != 0:
+        raise VerificationError("Consistency: the proof is too short.")
+    return older, newer
 
 
 def _split(size: int) -> int:

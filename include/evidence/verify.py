@@ -3,10 +3,10 @@
 
     python3 verify.py [FOLDER] [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--strict]
 
-It recomputes everything it says: file digests, each entry's canonical bytes, the Merkle root, the signatures, every ledger
-row, and whether each destruction was planned, intended before it was done, and not early. Exit 0: no flaw. 1: a flaw.
-2: wrong usage. This file is longer than the others of the project and imports none of them, because it is handed to auditors
-alone; the exporter writes the ledger with `Ledger` from here, so that both sides mean the same row.
+It recomputes everything it says: file digests, each entry's canonical bytes, the Merkle root, the signatures, every
+ledger row, and whether each destruction was planned, intended before it was done, and not early. Exit 0: no flaw. 1: a
+flaw. 2: wrong usage. This file is longer than the others of the project and imports none of them, because it is handed
+to auditors alone; the exporter writes the ledger with `Ledger` from here, so that both sides mean the same row.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
@@ -31,8 +32,8 @@ DESTROYED = frozenset({"confirmed_absent", "confirmed_anonymised"})
 CLOSING = DESTROYED | {"retained_by_processor", "manual_attested", "cancelled"}
 OFFICIAL = ("번호", "개인정보 파일명", "자료의 종류", "생성일", "폐기일", "폐기사유", "처리담당자", "처리부서장")
 OURS = (
-    "rule id", "legal basis", "trigger date", "last day", "destroy by", "days late", "system", "method", "verify result",
-    "outcome", "log index", "subject tag", "checkpoint size",
+    "rule id", "legal basis", "trigger date", "last day", "destroy by", "days late", "system", "method",
+    "verify result", "outcome", "log index", "subject tag", "checkpoint size",
 )  # fmt: skip
 _LINE = re.compile(rb"[\x20-\x3f\x41-\x5b\x5d-\x7e]+")  # printable ASCII without @ and backslash
 _SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
@@ -108,7 +109,7 @@ def _signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def _decode(text: str, what: str) -> bytes:
-    """Return the bytes of canonical base64; another spelling of the same bytes is a flaw, or a bit could change unseen."""
+    """Return the bytes of canonical base64; another spelling of the same bytes is a flaw: no bit may change unseen."""
     try:
         value = base64.b64decode(text, validate=True)
     except ValueError:
@@ -193,9 +194,9 @@ class Tree:
 class Ledger:
     """Turns entries into rows of the 개인정보파일 파기 관리대장: the eight official columns, then ours.
 
-    Only what was read back as gone, or as anonymised, is a destruction (폐기) and gets a row; everything else stands in the
-    entries with its outcome. 폐기일 is the business date of the reading, not of the call, so a row is never early. `method` is
-    that of the last intent in this export. A row with nothing there before says so.
+    Only what was read back as gone, or as anonymised, is a destruction (폐기) and gets a row; everything else stands in
+    the entries with its outcome. 폐기일 is the business date of the reading, not of the call. `method` is that of the
+    last intent in this export. A row with nothing there before says so.
     """
 
     def __init__(self, size: int, titles: dict[str, str]) -> None:
@@ -262,10 +263,11 @@ def _csv(cells: list[str]) -> bytes:
 
 def _cell(value: str) -> str:
     """Return a cell that stays on its line and cannot start a formula."""
-    text = "".join(c if c.isprintable() else " " for c in value)
-    if text[:1] in ("=", "+", "-", "@"):
-        text = "'" + text
-    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+    if not value.isprintable():
+        value = "".join(c if c.isprintable() else " " for c in value)
+    if value[:1] in ("=", "+", "-", "@"):
+        value = "'" + value
+    return '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value
 
 
 class Lives:
@@ -315,55 +317,69 @@ class Lives:
         return problem
 
 
-_TEXT_KEYS = (
-    "subject_tag", "processor", "scope", "rule_id", "trigger_event", "trigger_date", "last_day", "free_from", "destroy_by",
-    "disposal_id", "as_of",
-)  # fmt: skip
+def _refuse(_: str) -> None:
+    raise ValueError
+
+
+_decode_json = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_encode_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def read_entry(line: bytes) -> dict[str, Any]:
     """Return the entry of a line; raise unless these are its canonical bytes (RFC 8785) and no free text is in it."""
     if len(line) > MAX_ENTRY or not _LINE.fullmatch(line):
         raise Flaw("is too long or holds characters no entry may hold")
+    text = line.decode("ascii")
     try:
-        entry = json.loads(line, parse_float=_refuse, parse_constant=_refuse)
-        again = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+        entry = _decode_json(text)
+        again = _encode_json(entry)
     except (ValueError, RecursionError):
         raise Flaw("is not JSON of whole numbers and words") from None
-    if again != line or not isinstance(entry, dict):
+    if again != text or type(entry) is not dict:
         raise Flaw("is not in canonical form")
-    if entry.get("schema") != SCHEMA or not isinstance(entry.get("event"), str) or not _is_date(entry.get("as_of")):
+    if entry.get("schema") != SCHEMA or not _is_text(entry.get("event")) or not _is_date(entry.get("as_of")):
         raise Flaw(f"is not an entry of {SCHEMA}")
     if "disposal_id" in entry:
-        _check_disposal(entry)
+        wrong = sorted(k for k, check in _DISPOSAL if not check(entry.get(k)))
+        wrong += sorted(k for k, check in _OPTIONAL if k in entry and not check(entry[k]))
+        if wrong:
+            raise Flaw(f"lacks or bends {', '.join(wrong)}")
     return entry
 
 
-def _check_disposal(entry: dict[str, Any]) -> None:
-    wrong = [k for k in _TEXT_KEYS if not isinstance(entry.get(k), str)]
-    wrong += [k for k in ("trigger_date", "last_day", "free_from", "destroy_by") if not _is_date(entry.get(k))]
-    for key in ("datasets", "categories"):
-        value = entry.get(key)
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            wrong.append(key)
-    for key in ("actor", "approver"):
-        value = entry.get(key, {"role": "", "pseudonym": ""})
-        if not isinstance(value, dict) or not {"role", "pseudonym"} <= value.keys():
-            wrong.append(key)
-    wrong += [k for k in ("created_from", "created_to") if k in entry and not _is_date(entry[k])]
-    if wrong:
-        raise Flaw(f"lacks or bends {', '.join(sorted(set(wrong)))}")
+def _is_text(value: object) -> bool:
+    return type(value) is str
 
 
-def _refuse(_: str) -> None:
-    raise ValueError
+def _is_texts(value: object) -> bool:
+    return type(value) is list and all(map(_is_text, value))
+
+
+def _is_person(value: object) -> bool:
+    return isinstance(value, dict) and {"role", "pseudonym"} <= value.keys()
 
 
 def _is_date(value: object) -> bool:
+    return type(value) is str and _is_day(value)
+
+
+@lru_cache(maxsize=4096)
+def _is_day(value: str) -> bool:
     try:
-        return isinstance(value, str) and len(value) == 10 and date.fromisoformat(value).isoformat() == value
+        return len(value) == 10 and date.fromisoformat(value).isoformat() == value
     except ValueError:
         return False
+
+
+_DISPOSAL = [
+    *((k, _is_text) for k in ("disposal_id", "subject_tag", "processor", "scope", "rule_id", "trigger_event")),
+    *((k, _is_date) for k in ("trigger_date", "last_day", "free_from", "destroy_by")),
+    *((k, _is_texts) for k in ("datasets", "categories")),
+]
+_OPTIONAL = [
+    *((k, _is_person) for k in ("actor", "approver")),
+    *((k, _is_date) for k in ("created_from", "created_to")),
+]
 
 
 class Digested:

@@ -20,7 +20,7 @@ REVERSIBLE = frozenset(
 )
 """Replacing a value by a keyed or reversible one leaves personal data; it is not anonymisation (58의2)."""
 
-_ACCOUNT_PREFIX = re.compile(r"(?:[^{}]*[/=_-])?\{account_id\}[/=].*")
+_ACCOUNT_PREFIX = re.compile(r"(?:[^{}]*[/=_-])?\{account_id\}/(?:[^{}]*/)?")
 
 
 def problems(schedule: ScheduleFile) -> Iterator[Problem]:
@@ -30,6 +30,9 @@ def problems(schedule: ScheduleFile) -> Iterator[Problem]:
         for dataset in section.datasets:
             if dataset == OWN_SCHEMA:
                 yield ("processors", name, "datasets", dataset), "is our own schema; it is never erased"
+        allowed = section.settings.get("refused_buckets")
+        if isinstance(allowed, list) and not ours <= {str(bucket) for bucket in allowed}:
+            yield ("processors", name, "settings", "refused_buckets"), f"must hold {', '.join(sorted(ours))}"
         for path, key, value in _walk(section.settings, ("processors", name, "settings")):
             if reason := _reason(key, value, ours):
                 yield path, reason

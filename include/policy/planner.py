@@ -11,18 +11,19 @@ due before its `free_from`; a hold blocks the scopes it reaches and nothing else
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 
 from include.policy.facts import AccountFacts, Event, Hold, State
 from include.policy.held import after_holds, effective_termination, overridden, reaches
+from include.policy.lint import PROCESSOR_RULE
 from include.policy.models import Rule
 from include.policy.periods import Term, evaluate, latest_trigger, term_until
 from include.policy.plans import DueTrigger, FieldReason, Kept, Plan, PlannedDisposal
 from include.policy.schedule import Schedule
 from include.policy.targets import OWN_DATABASE, Start, Target, absent, period_kind, starts, targets
-from include.policy.terms import event_terms
+from include.policy.terms import RecordTerm, event_terms
 
 __all__ = [
     "DueTrigger",
@@ -38,16 +39,29 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One account on one day, with everything the scopes are judged by."""
+
+    facts: AccountFacts
+    schedule: Schedule
+    events: Mapping[str, tuple[Event, ...]]
+    holds: Sequence[Hold]
+    kept: tuple[Kept, ...]
+    as_of: date
+
+
 def plan(facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: date) -> Plan:
     """Return what of this account is due up to `as_of`, what is not yet, and what the archive keeps."""
     events = _events(facts, schedule, holds, as_of)
     kept = _kept(facts, schedule, events, as_of)
-    planned = []
-    for target in targets(schedule, facts.subject_type, facts.consumer_like):
-        if absent(facts, target.scope):
-            continue
-        for start in starts(target, events):
-            planned.append(_disposal(facts, target, start, events, holds, kept, as_of))
+    case = _Case(facts, schedule, events, holds, kept, as_of)
+    planned = [
+        _disposal(case, target, start)
+        for target in targets(schedule, facts.subject_type, facts.consumer_like)
+        if not absent(facts, target.scope)
+        for start in starts(target, events)
+    ]
     planned = sorted(_merged(planned), key=_identity)
     return Plan(
         disposals=tuple(d for d in planned if d.free_from <= as_of),
@@ -105,34 +119,29 @@ def _events(
     return {kind: tuple(several) for kind, several in found.items()}
 
 
-def _disposal(
-    facts: AccountFacts,
-    target: Target,
-    start: Start,
-    events: Mapping[str, tuple[Event, ...]],
-    holds: Sequence[Hold],
-    kept: Sequence[Kept],
-    as_of: date,
-) -> PlannedDisposal:
-    term, floor_reasons = _raised(target, start.term, events)
-    term, held_by = after_holds(
-        term,
-        holds,
-        target.schedule,
-        as_of,
-        processor=target.scope.processor,
-        datasets=target.scope.datasets,
-        events=(e for several in events.values() for e in several),
-    )
-    reasons = _destroy_reasons(target, start.term.last_day) + floor_reasons + _keep_reasons(target, kept)
+def _disposal(case: _Case, target: Target, start: Start) -> PlannedDisposal:
+    facts, scope = case.facts, target.scope
+    term, floor_reasons = _raised(target, start.term, case.events)
+    held_by: tuple[str, ...] = ()
+    if case.holds:
+        term, held_by = after_holds(
+            term,
+            case.holds,
+            case.schedule,
+            case.as_of,
+            processor=scope.processor,
+            datasets=scope.datasets,
+            events=(e for several in case.events.values() for e in several),
+        )
+    reasons = _destroy_reasons(target, start.term.last_day) + floor_reasons + _keep_reasons(target, case.kept)
     return PlannedDisposal(
         account_id=facts.account_id,
         subject_type=facts.subject_type,
-        processor=target.scope.processor,
+        processor=scope.processor,
         rule_id=target.rule.id,
         rule_version=target.rule.version,
-        scope_id=target.scope.id,
-        datasets=target.scope.datasets,
+        scope_id=scope.id,
+        datasets=scope.datasets,
         categories=target.categories,
         phase=target.rule.phase,
         trigger_event=start.event,
@@ -163,7 +172,7 @@ def _raised(
     return term, reasons
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 15)
 def _destroy_reasons(target: Target, until: date) -> tuple[FieldReason, ...]:
     return _reasons(target.schedule, target.rule, target.categories, "destroy", until)
 
@@ -181,13 +190,22 @@ def _reasons(
 
 def _keep_reasons(target: Target, kept: Sequence[Kept]) -> tuple[FieldReason, ...]:
     """Say for each field destroyed here which copy of it a law keeps in the archive."""
-    schedule = target.schedule
     return tuple(
         FieldReason(category, item.item, "keep", item.rule_id, item.rule_version, item.law, item.article, item.until)
-        for category in target.categories
         for item in kept
-        if category in schedule.rules[item.rule_id].categories and item.item in schedule.categories[category].fields
+        for category in _keepers(target).get((item.rule_id, item.item), ())
     )
+
+
+@lru_cache(maxsize=256)
+def _keepers(target: Target) -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Return, for each rule that archives something of this scope and each item, the categories it is a field of."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for rule in target.schedule.rules.values():
+        for category in target.categories if rule.store else ():
+            for name in target.schedule.categories[category].fields if category in rule.categories else ():
+                found[rule.id, name] = (*found.get((rule.id, name), ()), category)
+    return found
 
 
 def _kept(
@@ -196,26 +214,22 @@ def _kept(
     """Return every item that a living basis lists, with the longest end; a basis that is over keeps nothing."""
     if "terminated" not in events:
         return ()
-    longest: dict[tuple[str, str], Kept] = {}
-    for several in events.values():
-        for event in several:
-            for term in event_terms(
-                event=event.kind,
-                on=event.date,
-                subject_type=facts.subject_type,
-                consumer_like=facts.consumer_like,
-                offshore=event.offshore,
-                schedule=schedule,
+    longest: dict[str, RecordTerm] = {}
+    for event in (e for several in events.values() for e in several):
+        for term in event_terms(
+            event=event.kind,
+            on=event.date,
+            subject_type=facts.subject_type,
+            consumer_like=facts.consumer_like,
+            offshore=event.offshore,
+            schedule=schedule,
+        ):
+            if term.free_from > as_of and (
+                term.rule_id not in longest or longest[term.rule_id].last_day < term.last_day
             ):
-                if term.free_from <= as_of:
-                    continue
-                for item in term.items:
-                    key = (item, term.rule_id)
-                    if key not in longest or longest[key].until < term.last_day:
-                        longest[key] = Kept(
-                            item, term.rule_id, term.rule_version, term.law, term.article, term.last_day
-                        )
-    return tuple(longest[key] for key in sorted(longest))
+                longest[term.rule_id] = term
+    kept = [Kept(i, t.rule_id, t.rule_version, t.law, t.article, t.last_day) for t in longest.values() for i in t.items]
+    return tuple(sorted(kept, key=lambda k: (k.item, k.rule_id)))
 
 
 def _merged(planned: Sequence[PlannedDisposal]) -> list[PlannedDisposal]:
@@ -223,26 +237,28 @@ def _merged(planned: Sequence[PlannedDisposal]) -> list[PlannedDisposal]:
 
     The same processor, trigger date and holds are needed, so that a hold on the wider one never delays the narrower.
     """
-    result: list[PlannedDisposal] = []
-    for one in sorted(planned, key=lambda d: (-len(d.datasets), d.rule_id != "R-14", _identity(d))):
-        for n, wider in enumerate(result):
-            if one.processor != OWN_DATABASE and _same_work(one, wider):
-                result[n] = replace(
+    result = [d for d in planned if d.processor == OWN_DATABASE]
+    wide: list[PlannedDisposal] = []
+    others = (d for d in planned if d.processor != OWN_DATABASE)
+    for one in sorted(others, key=lambda d: (-len(d.datasets), d.rule_id != PROCESSOR_RULE, _identity(d))):
+        for n, wider in enumerate(wide):
+            if _same_work(one, wider):
+                wide[n] = replace(
                     wider,
                     categories=tuple(sorted({*wider.categories, *one.categories})),
                     reasons=wider.reasons + tuple(r for r in one.reasons if r not in wider.reasons),
                 )
                 break
         else:
-            result.append(one)
-    return result
+            wide.append(one)
+    return result + wide
 
 
 def _same_work(narrow: PlannedDisposal, wide: PlannedDisposal) -> bool:
     return (
-        narrow.rule_id != wide.rule_id
-        and (narrow.processor, narrow.trigger_date, narrow.free_from, narrow.held_by)
-        == (wide.processor, wide.trigger_date, wide.free_from, wide.held_by)
+        narrow.processor == wide.processor
+        and narrow.rule_id != wide.rule_id
+        and (narrow.trigger_date, narrow.free_from, narrow.held_by) == (wide.trigger_date, wide.free_from, wide.held_by)
         and set(narrow.datasets) <= set(wide.datasets)
     )
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import email.utils
 import logging
 import math
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from include.connections import TIMEOUT_SECONDS
@@ -44,7 +46,7 @@ class JsonApi:
     quota: str
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     unknown_wait: float = 3600.0
-    pause: float = 0.3
+    pause: float = 0.2
     sleep: Callable[[float], None] = time.sleep
 
     def get(self, path: str, **params: str) -> Any:
@@ -83,9 +85,17 @@ class JsonApi:
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         try:
-            with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=dict(self.headers)) as client:
-                reply = client.request(method, self.base_url + path, params={**self.params, **params}, json=body)
-                return self._read(reply)
+            reply = httpx.request(
+                method,
+                self.base_url + path,
+                params={**self.params, **params},
+                json=body,
+                headers=dict(self.headers),
+                timeout=TIMEOUT_SECONDS,
+                follow_redirects=False,
+                verify=_certificates(),
+            )
+            return self._read(reply)
         except (httpx.HTTPError, httpx.InvalidURL):
             raise Unreachable(self.name, "no_answer") from None
 
@@ -115,6 +125,14 @@ class JsonApi:
         if body is None:
             raise Unreachable(self.name, "odd_answer", status=status)
         return body
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the trusted certificates, which take longer to load than a call takes."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _codes(errors: Any) -> tuple[int | str, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAME = "s3"
 SEOUL = ZoneInfo("Asia/Seoul")
 MOST = 1000
-"""Keys a `DeleteObjects` request takes."""
+"""Keys a `DeleteObjects` request takes, and entries a listing page has."""
 SLOW = frozenset({"SlowDown", "503", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
 AGAIN = SLOW | {"InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"}
 """Per-entry codes that may succeed a moment later."""
@@ -106,7 +106,9 @@ class Bucket:
         """Yield the pages of a listing up to one that says it is the last."""
         more: Any = True
         with _translated(self.place):
-            for page in self._client.get_paginator(call).paginate(Bucket=self.place.bucket, Prefix=prefix):
+            pages = self._client.get_paginator(call)
+            size = {"PageSize": MOST}
+            for page in pages.paginate(Bucket=self.place.bucket, Prefix=prefix, PaginationConfig=size):
                 more = page.get("IsTruncated")
                 if page.get(names_bucket) != self.place.bucket or page.get("Prefix", prefix) != prefix or more is None:
                     raise Unreachable(NAME, "odd_listing")

@@ -69,9 +69,9 @@ class Client(Session):
     """Calls Salesforce; every method raises only our errors."""
 
     # -- reading -------------------------------------------------------------------------------------------------------
-    def query(self, soql: str) -> list[dict[str, Any]]:
-        """Return all rows of a query, deleted and archived ones too."""
-        page = self._call(lambda sf: _page(sf.query(soql, include_deleted=True)))
+    def query(self, soql: str, *, deleted: bool = True) -> list[dict[str, Any]]:
+        """Return all rows of a query, deleted and archived ones too unless told otherwise."""
+        page = self._call(lambda sf: _page(sf.query(soql, include_deleted=deleted)))
         rows, seen = list(page["records"]), set[str]()
         while not page["done"]:
             address = str(page.get("nextRecordsUrl", ""))

@@ -97,7 +97,7 @@ class Owners:
         for account, person in self.people.items():
             for address in person.emails:
                 self.users[fold(address)].add(account)
-            for kind, ids in person.known.items():
+            for kind, ids in ((k, i) for k, i in person.known.items() if k.isidentifier()):
                 self.known[kind].update({to_18(i): account for i in ids if ID.fullmatch(i)})
         self.addresses = [e for p in self.people.values() for e in p.emails]
         for address, accounts in others(self.addresses).items():

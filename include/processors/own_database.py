@@ -100,9 +100,11 @@ class Processor:
             for target in targets:
                 try:
                     results |= self._erase([target])
-                except psycopg.IntegrityError:
+                except psycopg.IntegrityError as error:
+                    foreign = isinstance(error, psycopg.errors.ForeignKeyViolation)
+                    code = "foreign_key" if foreign else "constraint"
                     results[target.disposal_id] = Result(
-                        target.disposal_id, Outcome.FAILED, code="foreign_key", needs_person=True
+                        target.disposal_id, Outcome.FAILED, code=code, needs_person=True
                     )
         return [results[w.disposal_id] for w in work]
 

@@ -57,7 +57,7 @@ class Processor:
     name: ClassVar[str] = NAME
     batch_size: ClassVar[int] = 500
     exclusive: ClassVar[bool] = False
-    quotas: ClassVar[tuple[Quota, ...]] = (Quota("api", 20_000, 86_400.0),)
+    quotas: ClassVar[tuple[Quota, ...]] = (Quota("api", 20_000, 86_400.0, burst=1.0),)
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -95,7 +95,7 @@ class Processor:
     def _permissions(self, names: Sequence[str]) -> dict[str, bool]:
         """Read the user's own permissions; those the organisation does not know are left out."""
         try:
-            rows = self.client.query(f"SELECT {', '.join(names)} FROM UserPermissionAccess")  # noqa: S608 - our own names
+            rows = self.client.query(f"SELECT {', '.join(names)} FROM UserPermissionAccess", deleted=False)  # noqa: S608
         except Rejected as error:
             if error.code not in {"INVALID_FIELD", "INVALID_TYPE"}:
                 raise
@@ -123,12 +123,15 @@ class Processor:
 
     def _found(self, disposal: str, person: Person, claims: Mapping[str, Claim]) -> Found:
         claim = claims.get(person.account_id)
-        if claim is None or not (person.emails or self.layout.knows("Contact", self.layout.key_field, default=False)):
+        if claim is None or not (person.emails or self._has_key()):
             return Found(disposal, Outcome.FAILED, code="no_identifier")
         if claim.problems:
             return Found(disposal, Outcome.FAILED, code=min(claim.problems))
         locator = self._locator(person, claim)
         return Found(disposal, Outcome.LOCATED, count=sum(map(len, locator["rows"].values())), locator=locator)
+
+    def _has_key(self) -> bool:
+        return self.layout.knows("Contact", self.layout.key_field, default=False)
 
     @staticmethod
     def _person(
@@ -280,6 +283,8 @@ class Processor:
         answer = partial(Result, work.disposal_id, verify_method="queryAll")
         if claim.problems:
             return answer(outcome=Outcome.FAILED, code=min(claim.problems), needs_person=True)
+        if not (person.emails or person.known or self._has_key()):
+            return answer(outcome=Outcome.FAILED, code="no_identifier", needs_person=True)
         rows = [row for rows in self._own(person, claim).values() for row in rows.values()]
         if rows:
             until = self._readable_until(work.locator) if all(row.deleted for row in rows) else None

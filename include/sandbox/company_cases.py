@@ -107,7 +107,7 @@ BLOCKS: tuple[tuple[Case, ...], ...] = (
     (Case("shared_email", subject="individual"), Case("shared_email_live", "live", ("same_email",), "individual")),
     (Case("shared_email_of_two_due"), Case("shared_email_second", "recent", ("same_email",))),
     (Case("end_users_terminated", extras=("end_users",), subject="business"),),
-    (Case("child_terminated", extras=("child", "guardian_closed"), subject="individual"),),
+    (Case("child_terminated", "eight_months", ("child", "guardian_closed"), subject="individual"),),
     (Case("hold_released_yesterday", extras=("refunded_yesterday",)),),
     (Case("hold_released_today", extras=("refunded_today",)),),
     (Case("dispute_closed", extras=("dispute_closed",), subject="individual"),),

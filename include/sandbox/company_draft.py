@@ -175,6 +175,7 @@ def add_consented(draft: Draft) -> None:
         if draft.number % 9 == 4:
             draft.add("audience_member", segment_id=TRIAL, email=draft.profile["email"])
     if draft.case.places != "own" and draft.random.random() < 0.8:
-        draft.add("clarity_identity", last_seen_on=seen, consent_denied=False)
+        stopped = "withdrawn_on" in draft.consent and "correction_partner" not in draft.case.extras
+        draft.add("clarity_identity", last_seen_on=seen, consent_denied=stopped)
     if not draft.business and draft.number % 5 == 0:
         draft.add("partner_info", detail=f"interests of {draft.profile['name']}")

@@ -35,7 +35,7 @@ def _old_payments(draft: Draft) -> None:
 
 
 def _offshore(draft: Draft) -> None:
-    draft.created = min(draft.created, draft.anchor - 2600 * DAY)
+    draft.created = min(draft.created, date(draft.anchor.year - 7, 1, 2))
     draft.pay(date(draft.anchor.year - 7, 6, 15), offshore=True)
     draft.pay(date(draft.anchor.year - 7, 6, 16))
 
@@ -80,7 +80,6 @@ def _end_users(draft: Draft) -> None:
 
 def _child(draft: Draft) -> None:
     draft.register["born_on"] = draft.anchor - (12 * 365 + draft.number % 300) * DAY
-    draft.created = max(draft.created, draft.register["born_on"] + 9 * 366 * DAY)
 
 
 def _guardian(draft: Draft, collected: date, *, refused: date | None = None, closed: date | None = None) -> None:

@@ -29,7 +29,7 @@ from include.sandbox.standin import Frame, Limit, Route, json_reply
 
 __all__ = ["CONSUMER_KEY", "CONSUMER_SECRET", "VARIANTS", "StandIn", "make_id", "seed_person", "to_18"]
 
-CONSUMER_KEY, CONSUMER_SECRET = "sandbox-consumer-key", "sandbox-consumer-secret"
+CONSUMER_KEY, CONSUMER_SECRET = "sandbox", "salesforce-sandbox"
 MAX_URI, MAX_COLLECTION, BIN_DAYS = 16_384, 200, 15
 DATA = "/services/data/v<version>"
 

@@ -187,14 +187,12 @@ def test_a_hold_on_other_data_of_the_same_person_delays_nothing(bench: Bench) ->
 def test_the_global_stop_halts_before_the_next_call(bench: Bench) -> None:
     place, disposal_id = place_with("a"), bench.plan("a")
     bench.locate(place, disposal_id)
-    place.after = lambda _s, _w: guards.set_stop(
-        bench.context.engine, bench.context, reason_code="wrong_deletion", set_by="admin:e-0001"
-    )
+    place.after = lambda _s, _w: guards.set_stop(bench.context, reason_code="wrong_deletion", set_by="admin:e-0001")
     with pytest.raises(DecisionRefused, match="global stop"):
         bench.advance(place, disposal_id)
     assert place.acts() == ["first"]
     place.after = lambda _s, _w: None
-    guards.release_stop(bench.context.engine, bench.context, released_by="admin:e-0001")
+    guards.release_stop(bench.context, released_by="admin:e-0001")
     bench.advance(place, disposal_id)
     assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
 
@@ -290,3 +288,31 @@ def test_a_failure_that_needs_a_person_leaves_the_others_alone(bench: Bench) -> 
             select(disposal.c.disposal_id).where(disposal.c.due_at <= DAY, disposal.c.closed_on.is_(None))
         )
         assert due.all() == []
+
+
+def test_located_ids_that_went_stale_under_a_hold_are_looked_up_again_before_the_first_act(bench: Bench) -> None:
+    place, disposal_id = place_with("a"), bench.plan("a")
+    bench.locate(place, disposal_id)
+    hold_id = holds.place(
+        bench.context, account_id="a", kind="H-6", datasets=["support"], reason_code="court_order",
+        placed_by="compliance:e-0007", review_due=DAY,
+    )  # fmt: skip
+    bench.advance(place, disposal_id)
+    holds.release(bench.context, hold_id, released_by="compliance:e-0007")
+    bench.locate(place, disposal_id, as_of=TOMORROW)
+    assert [c for c, _ in place.calls].count("locate") == 2
+    bench.advance(place, disposal_id, as_of=TOMORROW)
+    assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
+
+
+def test_what_is_half_deleted_is_never_located_anew(bench: Bench) -> None:
+    place, disposal_id = place_with("a"), bench.plan("a")
+    bench.locate(place, disposal_id)
+    place.before = lambda step, _work: None if step == "second" else holds.place(
+        bench.context, account_id="a", kind="H-6", datasets=["support"], reason_code="court_order",
+        placed_by="compliance:e-0007", review_due=DAY,
+    ) and None  # fmt: skip
+    bench.advance(place, disposal_id)
+    assert bench.row(disposal_id).outcome == Outcome.BLOCKED
+    bench.locate(place, disposal_id, as_of=TOMORROW)
+    assert [c for c, _ in place.calls].count("locate") == 1

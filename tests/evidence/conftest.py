@@ -37,7 +37,7 @@ class Log:
     def seal(self, **options: Any) -> Checkpoint:
         return seal(self.engine, self.store, self.signer, now=NOW, **options)
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """Every object of this log, its prefix left out."""
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.store.bucket, Prefix=self.store.prefix

@@ -132,9 +132,9 @@ def test_a_value_of_another_form_is_refused_without_being_quoted(key: str, value
 
 
 @pytest.mark.parametrize(
-    "code", ["DELETE_FAILED", "RecordNotFound", "still_present", "http_500", "placed_after_attempt"]
+    "code", ["H-1", "R-02i", "DELETE_FAILED", "RecordNotFound", "still_present", "http_500", "placed_after_attempt"]
 )
-def test_a_processors_own_error_word_is_a_code(code: str) -> None:
+def test_ids_of_the_schedule_and_processors_own_error_words_are_codes(code: str) -> None:
     assert parse(canonical(FULL | {"code": code}))["code"] == code
 
 

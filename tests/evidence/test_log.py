@@ -69,9 +69,9 @@ def test_staging_returns_ids_in_order_and_keeps_the_canonical_bytes(log: Log) ->
 
 
 def test_entries_leave_with_the_transaction_they_were_staged_in(log: Log) -> None:
-    with pytest.raises(RuntimeError), log.engine.begin() as connection:
+    with log.engine.connect() as connection:
         stage(connection, some(1))
-        raise RuntimeError
+        connection.rollback()
     assert log.seal().size == 0
 
 
@@ -92,7 +92,7 @@ def test_staging_nothing_is_nothing(log: Log) -> None:
 
 def test_a_log_that_never_had_an_entry_seals_to_nothing(log: Log) -> None:
     assert log.seal() == Checkpoint(vectors.NAME, 0, tree.EMPTY_ROOT)
-    assert log.keys() == []
+    assert log.objects() == []
 
 
 def test_a_seal_publishes_the_root_of_everything_staged(log: Log) -> None:
@@ -100,7 +100,7 @@ def test_a_seal_publishes_the_root_of_everything_staged(log: Log) -> None:
     sealed = log.seal()
     assert sealed == published(log)
     assert sealed.root == tree.root(leaves(log))
-    assert log.keys() == ["checkpoint", "checkpoints/3", "tile/0/000.p/3", "tile/entries/000.p/3"]
+    assert log.objects() == ["checkpoint", "checkpoints/3", "tile/0/000.p/3", "tile/entries/000.p/3"]
 
 
 def test_sealing_again_writes_nothing(log: Log) -> None:
@@ -150,10 +150,9 @@ def test_a_seal_that_died_anywhere_is_finished_with_the_same_bytes(log: Log, at:
     log.store = whole
     sealed = log.seal()
     assert sealed == published(log)
-    assert log.keys() == sorted(
-        ["checkpoint", "checkpoints/257", "checkpoints/259", "tile/0/000", "tile/0/001.p/1", "tile/0/001.p/3"]
-        + ["tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/1", "tile/entries/001.p/3"]
-    )
+    tiles_of_both = ["tile/0/000", "tile/0/001.p/1", "tile/0/001.p/3", "tile/1/000.p/1"]
+    bundles_of_both = ["tile/entries/000", "tile/entries/001.p/1", "tile/entries/001.p/3"]
+    assert log.objects() == ["checkpoint", "checkpoints/257", "checkpoints/259", *tiles_of_both, *bundles_of_both]
     stored = log.store.get("checkpoint")
     assert stored is not None
     undisturbed = Checkpoint(vectors.NAME, 259, tree.root(leaves(log)))
@@ -177,7 +176,7 @@ def test_a_bucket_that_holds_other_bytes_stops_the_seal(log: Log) -> None:
     with pytest.raises(EvidenceError, match=r"other bytes under tile/0/000\.p/2"):
         log.seal()
     assert latest(log.engine).size == 0
-    assert "checkpoint" not in log.keys()
+    assert "checkpoint" not in log.objects()
 
 
 def test_a_bucket_that_knows_more_than_the_database_stops_the_seal(log: Log) -> None:
@@ -266,7 +265,7 @@ def test_full_tiles_and_checkpoint_copies_are_locked_partial_ones_are_not(log: L
     log.seal(lock_until=until)
     heads = {
         k: log.client.head_object(Bucket=log.store.bucket, Key=log.store.prefix + k, ChecksumMode="ENABLED")
-        for k in log.keys()
+        for k in log.objects()
     }
     locked = {k for k, h in heads.items() if h.get("ObjectLockMode") == "COMPLIANCE"}
     assert locked == {"tile/0/000", "tile/entries/000", "checkpoints/257"}

@@ -226,7 +226,7 @@ def test_nothing_sealed_is_nothing_to_export(engine: Any, tmp_path: Path) -> Non
 def test_a_single_flipped_bit_is_found_in_every_file(whole: Path, name: str) -> None:
     path = whole / name
     data = path.read_bytes()
-    step = max(1, len(data) * 8 // 400)
+    step = max(1, len(data) * 8 // 150)
     for bit in range(0, len(data) * 8, step):
         bent = bytearray(data)
         bent[bit // 8] ^= 1 << bit % 8
@@ -341,7 +341,7 @@ def test_an_expiry_whose_date_passed_is_no_longer_open(engine: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["entries.jsonl", "ledger.csv", "checkpoint", "vkey", "titles.json", "manifest.json"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))))
 def test_hostile_bytes_in_any_file_are_flaws_and_never_a_traceback(whole: Path, name: str, data: bytes) -> None:
     path = whole / name
@@ -364,8 +364,8 @@ HOSTILE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(key=st.sampled_from(sorted(samples.life(1)[4]) + ["actor", "approver", "created_from"]), value=HOSTILE)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=st.sampled_from([*sorted(samples.life(1)[4]), "actor", "approver", "created_from"]), value=HOSTILE)
 def test_entries_of_any_shape_are_read_without_a_traceback(whole: Path, key: str, value: Any) -> None:
     """The root is wrong anyway; what counts is that nothing but words comes out."""
     entries = [dict(e) for e in ENTRIES]
@@ -377,7 +377,7 @@ def test_entries_of_any_shape_are_read_without_a_traceback(whole: Path, key: str
         assert examine(whole).flaws
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(["schema", "origin", "first_index", "size", "files", "more"]), value=HOSTILE)
 def test_manifests_of_any_shape_are_read_without_a_traceback(whole: Path, key: str, value: Any) -> None:
     path = whole / "manifest.json"

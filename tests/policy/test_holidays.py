@@ -34,22 +34,22 @@ def test_a_working_day_is_none(day: str) -> None:
     assert not HOLIDAYS.is_day_off(date.fromisoformat(day))
 
 
-@pytest.mark.parametrize("day", [date(2014, 12, 31), date(2051, 1, 1)])
+@pytest.mark.parametrize("day", [date(1999, 12, 31), date(2051, 1, 1)])
 def test_a_year_outside_the_table_is_refused(day: date) -> None:
-    with pytest.raises(ConfigurationError, match="covers 2015 to 2050"):
+    with pytest.raises(ConfigurationError, match="covers 2000 to 2050"):
         HOLIDAYS.is_day_off(day)
 
 
 def test_every_year_has_its_fixed_holidays() -> None:
     for year in range(HOLIDAYS.first_year, HOLIDAYS.last_year + 1):
-        for month, day in ((1, 1), (3, 1), (5, 5), (6, 6), (8, 15), (10, 3), (10, 9), (12, 25)):
+        for month, day in ((1, 1), (3, 1), (5, 5), (6, 6), (8, 15), (10, 3), (12, 25)):
             assert date(year, month, day) in HOLIDAYS.days
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("first_year: 2015", "first_year: 2014"), "2014 has no 1 January"),
+        (("first_year: 2000", "first_year: 1999"), "1999 has no 1 January"),
         (('"2026-05-01"', '"2026-05-32"'), "not a date"),
         (('"2026-05-01"', '"2051-05-01"'), "outside"),
         (("version:", "verzion:"), "version: missing"),

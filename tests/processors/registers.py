@@ -38,6 +38,12 @@ def accounts_database(postgres: PostgresServer) -> Iterator[Engine]:
     postgres.drop_database(name)
 
 
+def empty(engine: Engine) -> None:
+    """Remove every row."""
+    with engine.begin() as connection:
+        connection.execute(text("TRUNCATE audience_member, clarity_identity, paper_register"))
+
+
 def insert(engine: Engine, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all have the same columns."""
     columns = list(rows[0])

@@ -18,7 +18,7 @@ from include.processors.clarity import Processor, months_after
 from include.sandbox.clarity import TOKEN, StandIn
 from include.sandbox.servers import PostgresServer
 from include.sandbox.standin import Serving
-from tests.processors.registers import AS_OF, accounts_database, after, faults, insert, rows, subject, work
+from tests.processors.registers import AS_OF, accounts_database, after, empty, faults, insert, rows, subject, work
 
 SEEN = [
     {"account_id": "1", "last_seen_on": date(2026, 1, 31), "consent_denied": True},
@@ -26,11 +26,17 @@ SEEN = [
 ]
 
 
-@pytest.fixture
-def accounts(postgres: PostgresServer) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def register(postgres: PostgresServer) -> Iterator[Engine]:
     with accounts_database(postgres) as engine:
-        insert(engine, "clarity_identity", SEEN)
         yield engine
+
+
+@pytest.fixture
+def accounts(register: Engine) -> Engine:
+    empty(register)
+    insert(register, "clarity_identity", SEEN)
+    return register
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def test_thirteen_months_are_calendar_months_and_the_later_day_where_there_is_no
 
 
 def test_thirteen_months_are_never_short() -> None:
-    for offset in range(0, 1500):
+    for offset in range(1500):
         day = date(2026, 1, 1) + timedelta(days=offset)
         gone = months_after(day, 13)
         assert (gone.year * 12 + gone.month) - (day.year * 12 + day.month) in (13, 14)

@@ -15,7 +15,7 @@ from include.outcomes import Outcome
 from include.processors import Site, Work
 from include.processors.paper import Processor
 from include.sandbox.servers import PostgresServer
-from tests.processors.registers import AS_OF, accounts_database, insert, rows, subject, work
+from tests.processors.registers import AS_OF, accounts_database, empty, insert, rows, subject, work
 
 PAPERS = [
     {"paper_id": f"p{n}", "account_id": account, "box": box, "location": "room 0", "category": "D-16"}
@@ -23,11 +23,17 @@ PAPERS = [
 ]
 
 
-@pytest.fixture
-def accounts(postgres: PostgresServer) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def register(postgres: PostgresServer) -> Iterator[Engine]:
     with accounts_database(postgres) as engine:
-        insert(engine, "paper_register", PAPERS)
         yield engine
+
+
+@pytest.fixture
+def accounts(register: Engine) -> Engine:
+    empty(register)
+    insert(register, "paper_register", PAPERS)
+    return register
 
 
 def processor(accounts: Engine | None, **settings: Any) -> Processor:
