@@ -131,15 +131,19 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
     from include import processors
     from include.disposals.quotas import reserver
 
-    kind = processors.load(name)
-    settings = context.schedule.processors[name].settings
+    kind, found = processors.load(name), connection(name)
+    schedule = context.schedule
+    settings = schedule.processors[name].settings
+    # `limit_factor` is what a sandbox's stand-ins allow beyond the published limits.
+    share = float(settings.get("quota_share", 0.5)) * float(found.extra.get("limit_factor", 1))
     return kind(
         processors.Site(
-            connection=connection(name),
+            connection=found,
             settings=settings,
             as_of=context.as_of,
             accounts=accounts,
-            reserve=reserver(context.engine, name, kind.quotas, share=float(settings.get("quota_share", 0.5))),
+            reserve=reserver(context.engine, name, kind.quotas, share=share),
+            ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket}),
         )
     )
 

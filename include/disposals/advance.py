@@ -24,7 +24,7 @@ from include.disposals.locate import blocked
 from include.disposals.record import Change, apply
 from include.errors import ProcessorError
 from include.outcomes import TERMINAL, Outcome
-from include.processors import ProcessorContract, Result, Step, Work
+from include.processors import STALE_LOCATOR, ProcessorContract, Result, Step, Work
 
 LAST = "own_database"
 """The company's own database holds the identifiers of everything else, so it goes once the others are located."""
@@ -55,7 +55,7 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
     Trouble with the whole processor is recorded as `failed` for what it touched and raised again, so that Airflow
     retries.
     """
-    rows = _expire(context, open_rows(context, batch_id))
+    rows = open_rows(context, batch_id)
     claim = claims.take(context.engine, processor.name, [r.account_id for r in rows], owner)
     try:
         with claims.exclusive(context.engine, processor.name, wanted=processor.exclusive):
@@ -97,28 +97,6 @@ def _not_yet_located_elsewhere(connection: Any, disposal_ids: Sequence[str]) -> 
         )
     )
     return {str(i) for i in rows.scalars()}
-
-
-def _expire(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """Close what a processor let lapse by a date that has passed; return the rest."""
-    over = {
-        str(r.disposal_id): r for r in rows if r.outcome == Outcome.EXPIRES_BY_PROCESSOR and r.until <= context.as_of
-    }
-    if over:
-        with context.engine.begin() as connection:
-            apply(
-                connection,
-                context,
-                over,
-                [
-                    Change(
-                        Result(i, Outcome.EXPIRES_BY_PROCESSOR, code="date_passed", until=r.until, basis=r.basis),
-                        closed_on=context.as_of,
-                    )
-                    for i, r in over.items()
-                ],
-            )
-    return [r for r in rows if str(r.disposal_id) not in over]
 
 
 class _Batch:
@@ -263,7 +241,7 @@ class _Batch:
             open_locators: Mapping[str, Any] = {
                 c.result.disposal_id: c.result.locator
                 for c in mine
-                if c.result.locator is not None and c.closed_on is None
+                if c.result.locator is not None and c.closed_on is None and c.result.code != STALE_LOCATOR
             }
             locators.save(connection, self.context, "found", open_locators)
             apply(connection, self.context, self.rows, mine)
@@ -280,6 +258,7 @@ class _Batch:
             next_step = item.step.name if item.step else READ_BACK
         elif result.outcome is Outcome.FAILED:
             due_at = None if result.needs_person else as_of
+            next_step = None if result.code == STALE_LOCATOR else next_step
         else:
             due_at = self._later(result)
         return Change(result, step=step.name, next_step=next_step, method=step.method, due_at=due_at)
@@ -291,6 +270,9 @@ class _Batch:
         method = item.steps[-1].method if item.steps else None
         if result.outcome in TERMINAL:
             return Change(result, step=READ_BACK, method=method, closed_on=as_of)
+        if result.outcome is Outcome.EXPIRES_BY_PROCESSOR and result.until is not None and result.until <= as_of:
+            # Lapsed by the processor's own schedule: nothing is left to do, and nothing was proven destroyed.
+            return Change(replace(result, code="date_passed"), step=READ_BACK, closed_on=as_of)
         if result.outcome is Outcome.FAILED:
             # Still there: the next run starts again with the first step.
             return Change(result, step=READ_BACK, due_at=None if result.needs_person else as_of)

@@ -15,6 +15,7 @@ from include.database import disposal, run
 from include.disposals import guards, holds
 from include.disposals.context import Context
 from include.disposals.record import disposal_entry, run_entry
+from include.errors import ConfigurationError
 from include.evidence.log import stage
 from include.outcomes import Outcome
 from include.policy.facts import AccountFacts
@@ -39,31 +40,33 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
     adds nothing.
     """
-    accounts = planned = blocked = 0
+    accounts = planned = blocked = unplannable = 0
     for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
             guards.check_approved(connection, context.schedule.sha256)
-            new = _new(connection, context, _plans(connection, context, chunk, computed))
+            plans = _plans(connection, context, chunk, computed)
+            new = _new(connection, context, [p for p in plans if p is not None])
             _store(connection, context, run_id, new)
+        unplannable += plans.count(None)
         accounts += len(chunk)
         planned += len(new)
         blocked += sum(bool(p.held_by) for p, _ in new)
-    _note_population(context, run_id, accounts, planned, blocked)
+    _note_population(context, run_id, Discovered(accounts, planned, blocked), unplannable)
     return Discovered(accounts, planned, blocked)
 
 
-def _plans(connection: Connection, context: Context, chunk: Sequence[AccountFacts], computed: Any) -> list[Plan]:
+def _plans(connection: Connection, context: Context, chunk: Sequence[AccountFacts], computed: Any) -> list[Plan | None]:
     placed = holds.placed(connection, [f.account_id for f in chunk])
-    return [
-        plan(
-            facts,
-            context.schedule,
-            [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])],
-            context.as_of,
-        )
-        for facts in chunk
-    ]
+    plans: list[Plan | None] = []
+    for facts in chunk:
+        known = [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])]
+        try:
+            plans.append(plan(facts, context.schedule, known, context.as_of))
+        except ConfigurationError:
+            # A date nobody can plan with, year 3000 for one: this account is counted and reported, the night goes on.
+            plans.append(None)
+    return plans
 
 
 def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> list[tuple[PlannedDisposal, str]]:
@@ -125,11 +128,11 @@ def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> 
     }
 
 
-def _note_population(context: Context, run_id: UUID, accounts: int, planned: int, blocked: int) -> None:
+def _note_population(context: Context, run_id: UUID, found: Discovered, unplannable: int) -> None:
     """Write the source's own counts, so that terminations can be reconciled with destroyed, held, kept and not yet
     due.
     """
-    population = dict(context.accounts.population(context.as_of))
+    population = {**context.accounts.population(context.as_of), "unplannable": unplannable}
     with context.engine.begin() as connection:
         first = connection.execute(
             update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=population)
@@ -137,7 +140,7 @@ def _note_population(context: Context, run_id: UUID, accounts: int, planned: int
         connection.execute(
             update(run)
             .where(run.c.run_id == run_id)
-            .values(accounts_scanned=accounts, due=run.c.due + planned, held=run.c.held + blocked)
+            .values(accounts_scanned=found.accounts, due=run.c.due + found.planned, held=run.c.held + found.blocked)
         )
         if first:
             stage(connection, [run_entry(context, run_id, "population", counts=population)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import disposal, locator
 from include.disposals.context import Context, Decision
+from include.evidence.entries import is_code
 from include.evidence.log import stage
 from include.outcomes import TERMINAL, Outcome
-from include.processors import Result, Step
+from include.processors import STALE_LOCATOR, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +103,22 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         str(result.outcome),
         step=change.step,
         method=change.method,
-        code=result.code,
+        code=word(result.code),
         until=result.until.isoformat() if result.until else None,
-        basis=result.basis,
+        basis=word(result.basis),
         count_before=row.count_before if closed else (result.count if result.outcome is Outcome.LOCATED else None),
         count_after=result.count if closed else None,
-        verify_method=result.verify_method,
+        verify_method=word(result.verify_method),
         http_status=result.http_status,
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),
         exceptions=[dict(e) for e in change.exceptions],
     )
+
+
+def word(value: str | None) -> str | None:
+    """Return a code that may stand in evidence; whatever a processor answered, it never stops the record of the act."""
+    return value if value is None or is_code(value) else "unlisted_code"
 
 
 def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]], changes: Sequence[Change]) -> None:
@@ -138,9 +144,9 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
         ),
         [_values(rows[c.result.disposal_id], c) for c in changes],
     )  # fmt: skip
-    closed = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None]
-    if closed:
-        connection.execute(delete(locator).where(locator.c.disposal_id.in_(closed)))
+    over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
+    if over:
+        connection.execute(delete(locator).where(locator.c.disposal_id.in_(over)))
 
 
 def _values(row: Row[Any], change: Change) -> dict[str, Any]:
@@ -149,7 +155,7 @@ def _values(row: Row[Any], change: Change) -> dict[str, Any]:
     return {
         "b_id": row.disposal_id,
         "b_outcome": str(result.outcome),
-        "b_code": result.code,
+        "b_code": word(result.code),
         "b_until": result.until,
         "b_basis": result.basis,
         "b_step": change.next_step,
@@ -161,8 +167,3 @@ def _values(row: Row[Any], change: Change) -> dict[str, Any]:
         "b_account_id": None if change.closed_on is not None else row.account_id,
         "b_updated_at": datetime.now(UTC),
     }
-
-
-def step_names(steps: Iterable[Step]) -> list[str]:
-    """Return the names of steps, in order."""
-    return [step.name for step in steps]

@@ -50,6 +50,8 @@ def gaps(context: Context, run_id: UUID) -> list[str]:
         found.append("the run itself is not recorded")
     elif begun.dag_id == "nightly_retention" and begun.population is None:
         found.append("discover did not finish")
+    elif begun.population and begun.population.get("unplannable"):
+        found.append(f"accounts with a date nobody can plan with {begun.population['unplannable']}")
     return found
 
 
@@ -82,14 +84,22 @@ def export_run(context: Context, signing: Connection, run_id: UUID | None, folde
     root = folder or Path(os.environ.get("RETENTION_EXPORTS", ".local/exports"))
     target = root / f"{context.as_of.isoformat()}-{'full' if run_id is None else str(run_id)[:8]}"
     signer = Signer(keys.signing_seed(signing), signing.require("origin"))
-    export(context.engine, target, first_index=first, vkey=signer.vkey, titles=titles(context))
+    export(context.engine, target, first_index=first, vkey=signer.vkey, titles=titles(context), signer=signer)
     return target
 
 
 def titles(context: Context) -> dict[str, str]:
     """Return the bilingual titles the ledger shows for rules and for what each dataset holds."""
     schedule = context.schedule
-    named = {rule.id: f"{rule.title.ko} · {rule.title.en}" for rule in schedule.rules.values()}
+    named = {
+        "handler": "개인정보 파기 담당자 · destruction task",
+        "head": f"개인정보 보호책임자 · {schedule.privacy_officer_role}",
+    }
+    for rule in schedule.rules.values():
+        named[rule.id] = f"{rule.title.ko} · {rule.title.en}"
+        named[f"law:{rule.id}"] = "; ".join(f"{b.law} {b.article} · {b.law_en}" for b in rule.basis)
+    for category in schedule.categories.values():
+        named[category.id] = f"{category.title.ko} · {category.title.en}"
     for place in schedule.processors.values():
         for dataset, categories in place.datasets.items():
             held = [schedule.categories[c].title for c in categories]

@@ -97,7 +97,8 @@ class Result:
     FAILED (`code`). From `read_back`: CONFIRMED_ABSENT, CONFIRMED_ANONYMISED, AWAITING, RETAINED, RETAINED_BY_PROCESSOR
     (`basis`), EXPIRES_BY_PROCESSOR (`until`), MANUAL_PENDING (`until`), or FAILED with `still_present`.
     `locator`, when given, replaces the stored one (job ids, for example). Codes are enum-like words, never a processor's text.
-    `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried again on the next run.
+    `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried again on the next run, and one
+    with code `STALE_LOCATOR` is located (and extracted) anew first.
     """
 
     disposal_id: str
@@ -111,6 +112,10 @@ class Result:
     verify_method: str | None = None
     http_status: int | None = None
     receipt_sha256: str | None = None
+
+
+STALE_LOCATOR = "changed_since_located"
+"""Code of a FAILED act that touched nothing, because the source changed after it was located."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,7 @@ class Site:
 
     `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose members or
     sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to wait first.
+    `ours` names the archive and evidence buckets, which are never a place to erase.
     """
 
     connection: Connection
@@ -157,6 +163,7 @@ class Site:
     as_of: date
     accounts: Engine | None = None
     reserve: Callable[[str, int], float] = lambda _quota, _calls: 0.0
+    ours: frozenset[str] = frozenset({"archive", "evidence"})
 
 
 class ProcessorContract(Protocol):

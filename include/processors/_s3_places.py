@@ -12,8 +12,6 @@ from include.connections import Connection
 from include.errors import ConfigurationError
 
 DEFAULT_PREFIX = "accounts/{account_id}/"
-OURS = ("archive", "evidence")
-"""Buckets that hold what must outlive an erasure; settings `refused_buckets` replaces the list."""
 
 _PREFIX = re.compile(r"(?:[^{}]*[/=_-])?\{account_id\}/(?:[^{}]*/)?")
 _TOO_LONG = 512
@@ -43,9 +41,9 @@ def usable(account_id: str) -> bool:
     )
 
 
-def places(connection: Connection, settings: Mapping[str, Any]) -> tuple[Place, ...]:
-    """Return the places of the schedule, or the connection's own bucket with the usual prefix."""
-    refused = set(settings.get("refused_buckets", OURS))
+def places(connection: Connection, settings: Mapping[str, Any], ours: frozenset[str]) -> tuple[Place, ...]:
+    """Return the places of the schedule, or the connection's own bucket with the usual prefix; never a bucket of `ours`."""
+    refused = ours | set(settings.get("refused_buckets", ()))
     raw = settings.get("places") or [{}]
     found = tuple(_place(connection, p, refused) for p in raw)
     if len({(p.bucket, p.template) for p in found}) < len(found):
@@ -53,7 +51,7 @@ def places(connection: Connection, settings: Mapping[str, Any]) -> tuple[Place, 
     return found
 
 
-def _place(connection: Connection, raw: Mapping[str, Any], refused: set[str]) -> Place:
+def _place(connection: Connection, raw: Mapping[str, Any], refused: frozenset[str]) -> Place:
     unknown = set(raw) - {"bucket", "prefix", "region_name"}
     if unknown:
         raise ConfigurationError(f"Schedule: processors.s3.settings.places: unknown key {sorted(unknown)[0]!r}.")

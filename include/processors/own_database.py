@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from include.accounts_tables import Tables
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work
 from include.processors import _own_database_records as records
 from include.processors import _own_database_scan as scan
 from include.processors import _own_database_sql as statements
@@ -116,7 +116,7 @@ class Processor:
             for target in targets:
                 if _grew(target.rows, now.get(target.disposal_id, {})):
                     results[target.disposal_id] = Result(
-                        target.disposal_id, Outcome.FAILED, code="changed_since_located", needs_person=True
+                        target.disposal_id, Outcome.FAILED, code=STALE_LOCATOR
                     )
                 else:
                     same.append(target)

@@ -274,13 +274,13 @@ class Processor:
         return {
             w.disposal_id: Result(
                 w.disposal_id, Outcome.AWAITING, code="deleted_but_readable", until=self._readable_until(w.locator),
-                count=len(seen[w.disposal_id]), verify_method="queryAll",
+                count=len(seen[w.disposal_id]), verify_method="query_all",
             )
             for w in purged if seen[w.disposal_id] and all(seen[w.disposal_id])
         }  # fmt: skip
 
     def _verdict(self, work: Work, person: Person, claim: Claim) -> Result:
-        answer = partial(Result, work.disposal_id, verify_method="queryAll")
+        answer = partial(Result, work.disposal_id, verify_method="query_all")
         if claim.problems:
             return answer(outcome=Outcome.FAILED, code=min(claim.problems), needs_person=True)
         if not (person.emails or person.known or self._has_key()):

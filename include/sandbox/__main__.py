@@ -78,7 +78,7 @@ def _stack(command: str) -> None:
 
 def _serve(folder: Path, standins: list[str]) -> None:
     """Serve stand-ins until the process is told to end; their published limits are scaled up for one fast night."""
-    factor = float(os.environ.get("SANDBOX_LIMIT_FACTOR", "20"))
+    factor = float(os.environ.get("SANDBOX_LIMIT_FACTOR", "1"))
     serving = []
     for item in standins:
         name, _, port = item.partition("=")

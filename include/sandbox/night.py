@@ -285,7 +285,10 @@ def _certificate(context: Context) -> None:
     with context.engine.connect() as connection:
         body = connection.execute(
             select(entry.c.log_index, entry.c.body)
-            .where(func.convert_from(entry.c.body, "UTF8").like('%"event":"confirmed_absent"%"count_before"%'))
+            .where(
+                func.convert_from(entry.c.body, "UTF8").like('%"count_before":_%"event":"confirmed_absent"%'),
+                ~func.convert_from(entry.c.body, "UTF8").like('%"count_before":0,%'),
+            )
             .order_by(entry.c.entry_id.desc())
             .limit(1)
         ).first()

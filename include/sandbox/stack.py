@@ -23,14 +23,22 @@ import psutil
 
 from include import keys
 from include.connections import Connection
+from include.sandbox import adroll, clarity, salesforce, zendesk
 from include.sandbox.servers import S3_PORTS, PostgresServer, S3Server, free_ports, stop, wait_for
 
 STANDINS = ("salesforce", "stripe", "zendesk", "adroll", "clarity")
 BUCKETS = {"live": False, "archive": True, "evidence": True}
 KEY_YEARS = range(2024, 2046)
 ORIGIN = "evidence.example/erasure"
-SANDBOX_SECRET = {name: f"{name}-sandbox" for name in STANDINS} | {"stripe": "sk_test_sandbox"}
-"""What the stand-ins take for a secret; they accept any."""
+LIMIT_FACTOR = 20.0
+"""How much faster than published the stand-ins answer, and how much more of it is ours, so that a night takes minutes."""
+SANDBOX_SECRET = {
+    "salesforce": salesforce.CONSUMER_SECRET,
+    "stripe": "sk_test_sandbox",
+    "zendesk": zendesk.API_TOKEN,
+    "adroll": adroll.TOKEN,
+    "clarity": clarity.TOKEN,
+}
 
 
 class Stack:
@@ -138,10 +146,10 @@ class Stack:
         """Every Airflow connection of the sandbox, by name."""
         folder = self.local / "keys"
         sites = {
-            "salesforce": {"domain": "sandbox.my", "consumer_key": "sandbox", "version": "67.0"},
+            "salesforce": {"domain": "sandbox.my", "consumer_key": salesforce.CONSUMER_KEY, "version": "67.0"},
             "stripe": {},
             "zendesk": {"subdomain": "sandbox"},
-            "adroll": {"apikey": "sandbox", "advertisable": "ADV1"},
+            "adroll": {"apikey": adroll.API_KEY, "advertisable": adroll.ADVERTISABLE},
             "clarity": {},
         }
         made = [
@@ -158,7 +166,7 @@ class Stack:
                     name,
                     login="agent@example.com" if name == "zendesk" else "",
                     password="" if name == "salesforce" else SANDBOX_SECRET[name],
-                    extra={"endpoint_url": self.url(name), **extra}
+                    extra={"endpoint_url": self.url(name), "limit_factor": LIMIT_FACTOR, **extra}
                     | ({"consumer_secret": SANDBOX_SECRET[name]} if name == "salesforce" else {}),
                 )
                 for name, extra in sites.items()
@@ -175,6 +183,7 @@ class Stack:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "RETENTION_CLOCK": "sandbox",
             "RETENTION_LOCAL": str(self.local),
+            "SANDBOX_LIMIT_FACTOR": str(LIMIT_FACTOR),
             "RETENTION_EXPORTS": str(self.local / "exports"),
             "RETENTION_VERSION": code_version(self.root),
         }
