@@ -1,4 +1,4 @@
-# Four commands: make run, make test, make ui, make bench. Needs Python 3.11 or 3.12 and make, nothing else.
+# make run, make ui, make test. Needs Python 3.11 or 3.12 and make, nothing else.
 PYTHON ?= python3
 UV_VERSION = 0.13.9
 VENV = .venv

@@ -190,6 +190,34 @@ class Accounts:
                 holds[account_id].append(Hold(f"{dataset}:{key}", kind, datasets=self._evidence(dataset)))
         return dict(holds)
 
+    def held_accounts(self, as_of: date) -> list[str]:
+        """Return every account that a hold of the company's own records may reach on `as_of`, without being asked for.
+
+        The archive knows no account ids, so it asks who is held instead of whether somebody is.
+        """
+        register = self.tables.register_row
+        statements = [
+            select(col(held.account))
+            .select_from(self._table(held.table))
+            .where(
+                or_(col(held.released).is_(None), col(held.released) >= as_of),
+                *(col(c) == v for c, v in held.where.items()),
+            )
+            for held in self.tables.holds
+        ]
+        statements.append(
+            select(col(register.account))
+            .select_from(self._table(register.table))
+            .where(
+                col(register.withheld),
+                or_(col(register.debt_cleared_on).is_(None), col(register.debt_cleared_on) >= as_of),
+            )
+        )
+        with self._opened() as connection:
+            found = {account_id for statement in statements for account_id in connection.execute(statement).scalars()}
+            found |= {account_id for account_id, *_ in open_records(connection, self.tables)}
+        return sorted(found)
+
     def _held(self, connection: Connection, held: Held, ids: list[str]) -> Iterator[tuple[str, Hold]]:
         names = (held.account, held.key, held.placed, held.released, *((held.dataset,) if held.dataset else ()))
         statement = (

@@ -140,13 +140,18 @@ def record_events(
                 yield row["account_id"], Event(event, day, offshore=bool(row["offshore"]))
 
 
-def open_records(connection: Connection, tables: Tables, ids: list[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield account, hold kind, dataset and key of records that are holds while they have no date."""
+def open_records(
+    connection: Connection, tables: Tables, ids: list[str] | None = None
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield account, hold kind, dataset and key of records that are holds while they have no date; of all accounts
+    without `ids`.
+    """
     for record in tables.records:
         if record.open_is:
             statement, conditions = record_select(tables, record)
             declared = tables.tables[record.table]
             undated = tuple(col(c).is_(None) for days in record.dates.values() for c in days.columns)
-            where = (among(declared.account, ids), *conditions, *undated)
+            asked = () if ids is None else (among(declared.account, ids),)
+            where = (*asked, *conditions, *undated)
             for row in connection.execute(statement.where(*where)).mappings():
                 yield row["account_id"], record.open_is, declared.dataset, str(row["key"])

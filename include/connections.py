@@ -1,7 +1,7 @@
 """Connections as plain values, so that only `tasks`, `retries` and `console` need Airflow.
 
-`Connection` mirrors the fields of an Airflow connection. Its `extra` may carry `endpoint_url` (http allowed); then *all*
-traffic of that connection goes there.
+`Connection` mirrors the fields of an Airflow connection. Its `extra` may carry `endpoint_url` (http allowed); then
+*all* traffic of that connection goes there.
 """
 
 from __future__ import annotations

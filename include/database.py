@@ -5,7 +5,9 @@ Times are `timestamptz` (UTC); business dates (`as_of`, `due_at`, `until`, trigg
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -13,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Engine,
@@ -26,6 +29,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    cast,
     create_engine,
     func,
     text,
@@ -282,6 +286,15 @@ archive_record = Table(
     comment="keyed digests of what is archived, so that a second extraction adds nothing",
 )
 
+archive_key_erasure = Table(
+    "archive_key_erasure",
+    metadata,
+    Column("erasure_id", BigInteger, Identity(), primary_key=True),
+    Column("object_key", ForeignKey(f"{SCHEMA}.archive_object.object_key"), nullable=False),
+    Column("until", Date, nullable=False, comment="a database backup may hold the destroyed key until this date"),
+    comment="single keys destroyed before their object's day, until no backup can bring them back",
+)
+
 archive_link = Table(
     "archive_link",
     metadata,
@@ -299,6 +312,8 @@ entry = Table(
     Column("disposal_id", Uuid, index=True),
     _now("recorded_at"),
     CheckConstraint("octet_length(body) <= 65535", name="tlog_tiles_limit"),
+    # Sealing looks for what has no index yet; without this it would read the whole log each time.
+    Index("ix_entry_unsealed", "entry_id", postgresql_where=text("log_index IS NULL")),
 )
 
 checkpoint = Table(
@@ -324,9 +339,19 @@ access_log = Table(
 )
 
 
+def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Return `column = ANY(values)`: one parameter however many values there are (PostgreSQL allows 65,535)."""
+    return column == func.any(cast(list(values), ARRAY(column.type)))
+
+
 def connect(connection: Connection) -> Engine:
     """Return an engine for `retention_db` (or any PostgreSQL connection); sessions run in UTC."""
-    return create_engine(database_url(connection), pool_pre_ping=True, connect_args={"options": "-c timezone=UTC"})
+    return create_engine(
+        database_url(connection),
+        pool_pre_ping=True,
+        hide_parameters=True,  # an exception's text must not quote the person a query was about
+        connect_args={"options": "-c timezone=UTC"},
+    )
 
 
 def migrate(engine: Engine) -> None:

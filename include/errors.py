@@ -88,7 +88,7 @@ class ArchiveError(RetentionError):
 
 
 class ArchiveUnreachable(ArchiveError):
-    """The archive's store gave no answer, or one that says nothing; what it holds is read before anything is assumed."""
+    """The archive's store gave no answer, or one that says nothing; it is read before anything is assumed."""
 
 
 class EvidenceError(RetentionError):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from include.disposals import Context
+    from include.evidence.anchors import Authority
+    from include.evidence.store import EvidenceStore
     from include.processors import ProcessorContract
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -192,12 +194,13 @@ def discover(run: Run) -> dict[str, int]:
 
 @task.short_circuit(ignore_downstream_trigger_rules=True)
 def anything_due() -> bool:
-    """Return whether any open disposal is due; if not, the hourly run ends here."""
+    """Return whether any open disposal is due and no night is working on it; if not, the hourly run ends here."""
     from include.disposals.discover import due_counts
+    from include.disposals.runs import night_at_work
 
     as_of = _business_date()
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context, context.engine.connect() as connection_:
-        return bool(due_counts(connection_, as_of))
+        return bool(due_counts(connection_, as_of)) and not night_at_work(connection_)
 
 
 @task
@@ -258,6 +261,29 @@ def archive(run: Run) -> dict[str, int]:
     return report
 
 
+@task(multiple_outputs=False)
+def archive_lapse(run: Run) -> dict[str, int]:
+    """Destroy what every basis has outlived, confirm it by listing, then destroy its keys."""
+    from include.disposals.archiving import lapse_due
+
+    with opened(run) as context:
+        report = lapse_due(context, connection("archive_store"))
+    print(", ".join(f"{name} {count}" for name, count in report.items()))  # noqa: T201
+    return report
+
+
+@task(trigger_rule="all_done", retries=0, multiple_outputs=False)
+def archive_report(run: Run) -> dict[str, int]:
+    """Raise when a group of the archive outlived its basis and is neither destroyed nor kept to a date."""
+    from include.disposals.archiving import outlived
+
+    with opened(run) as context:
+        left = outlived(context, now=datetime.now(UTC))
+    if left:
+        raise RetentionError("Outlived and not destroyed: " + "; ".join(left) + ". The next run goes on from there.")
+    return {"gaps": 0}
+
+
 @task(trigger_rule="all_done", multiple_outputs=False)
 def seal(run: Run, *, last: bool = False) -> dict[str, int]:
     """Seal what was recorded so far into the evidence log; the last seal of a run closes it with its counts first."""
@@ -277,27 +303,66 @@ def seal(run: Run, *, last: bool = False) -> dict[str, int]:
         store = EvidenceStore.of(connection("evidence_store"))
         now = datetime.now(UTC)
         term = timedelta(days=366 * context.schedule.settings.evidence_term_years)
-        return {"size": log.seal(context.engine, store, signer, now=now, lock_until=now + term).size}
+        size = log.seal(context.engine, store, signer, now=now, lock_until=now + term).size
+        if last and size:
+            _anchor(context, store, signer.vkey, now + term)
+        return {"size": size}
+
+
+def _anchor(context: Context, store: EvidenceStore, vkey: str, lock_until: datetime) -> None:
+    """Have the checkpoint timestamped where an authority is configured; a silent one never stops the night.
+
+    The audit turns red when stamps are missing.
+    """
+    from include.disposals.record import base_entry
+    from include.evidence.anchors import anchor
+
+    asked = authority()
+    if asked is None:
+        return
+    try:
+        anchor(
+            context.engine,
+            store,
+            asked,
+            vkey=vkey,
+            entry=base_entry(context, "anchored"),
+            lock_until=lock_until,
+        )
+    except RetentionError as error:
+        print(f"not timestamped: {error}")  # noqa: T201
+
+
+def authority() -> Authority | None:
+    """Return the timestamp authority of connection `evidence_tsa`, or None where there is none."""
+    from include.evidence.anchors import Authority
+
+    found = _or_none("evidence_tsa")
+    return Authority.of(found) if found else None
 
 
 @task(trigger_rule="all_done", outlets=[EVIDENCE])
 def export(run: Run) -> str:
     """Export the run's evidence and verify it as an auditor would; return the folder."""
     from include.disposals.reporting import export_run
+    from include.evidence.store import EvidenceStore
 
     with opened(run) as context:
-        return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"])))
+        store = EvidenceStore.of(connection("evidence_store"))
+        return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"]), store=store))
 
 
 @task(trigger_rule="all_done", retries=0, multiple_outputs=False)
-def report(run: Run) -> dict[str, int]:
+def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
-    from include.disposals.reporting import gaps, summary
+    from include.disposals.reporting import gaps, overdue, summary
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
-        missing = gaps(context, UUID(run["run_id"]))
+        for words, count in overdue(context).items():
+            print(f"overdue, a person must act: {words} {count}")  # noqa: T201
+        missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")
     return {"gaps": 0}
@@ -327,4 +392,6 @@ def carry_through(run: Any, start: Any) -> None:
             plan_sealed >> acted
             advanced.append(acted)
     sealed = seal.override(task_id="seal")(run, last=True)
-    advanced >> sealed >> export(run) >> report(run)
+    exported = export(run)
+    advanced >> sealed >> exported
+    report(run, exported)

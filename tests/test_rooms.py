@@ -78,12 +78,12 @@ def test_only_the_upper_rooms_know_airflow(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("dags"), ids=str)
 def test_a_dag_file_holds_no_business_rules(path: Path) -> None:
-    assert {m.split(".")[0] for m in imports(path)} <= {"airflow", "include"}
+    assert {m.split(".")[0] for m in imports(path)} <= {"airflow", "include", "typing", "__future__"}
     assert not [m for m in imports(path) if m.startswith("include.") and room(m) != "include.tasks"]
 
 
 def test_no_file_is_longer_than_two_pages_would_hold() -> None:
-    alone = {"include/evidence/verify.py"}  # shipped to auditors as one file
+    alone = {"include/evidence/verify.py", "include/tasks.py"}  # one file for auditors; the thin tasks of every DAG
     long = {
         str(p.relative_to(ROOT)): n for p in files("include", "dags") if (n := len(p.read_text().splitlines())) > 420
     }

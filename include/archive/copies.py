@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
 
+from include.archive import backups
 from include.archive.bodies import Body, decrypt, lines
 from include.archive.objects import Archive, abandon, finish, object_row, plan_of
 from include.archive.rows import ArchivedRow
@@ -60,6 +61,7 @@ def _settled(archive: Archive, row: Any, tags: Collection[str]) -> set[str]:
         except ArchiveError:
             abandon(archive, copy)
         else:
+            backups.save(archive.engine, archive.store, archive.keys, copy.object_key)
             finish(archive, copy, head)
     with archive.engine.connect() as connection:
         return set(copied(connection, row.object_key)) & set(tags)
@@ -110,6 +112,7 @@ def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None
             )
             connection.execute(insert(archive_key).values(object_key=key, archive_tag=tag, wrapped_key=wrapped))
             copy = object_row(connection, key)
+        backups.save(archive.engine, archive.store, archive.keys, key)
         head = archive.store.write(plan_of(copy), body.file)
     finally:
         body.close()

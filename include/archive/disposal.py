@@ -11,31 +11,28 @@ hold and read back; then the rest goes on time. Releasing the hold lets that cop
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
+from include.archive import backups
 from include.archive.copies import copied, copy_held
+from include.archive.erasure import confirm_erasures
 from include.archive.facts import ObjectFacts, Recorder, facts_of
+from include.archive.holding import Computed, Held, Placed, open_holds
 from include.archive.keyring import ArchiveKeys
-from include.archive.objects import Archive, alone
+from include.archive.objects import Archive, alone, refuse_when_stopped
 from include.archive.store import ArchiveStore
-from include.database import SCHEMA, archive_key, archive_object, archive_record, hold
+from include.database import SCHEMA, archive_key, archive_object, archive_record
 from include.errors import ArchiveError, ArchiveUnreachable
 from include.outcomes import Outcome
 
 LANDED = timedelta(days=1)  # an upload whose reply was lost is on the bucket long before
 
 logger = logging.getLogger(__name__)
-
-Placed = Callable[[Connection, str], Collection[str]]
-"""Account ids with an open hold on rows of a rule, read from our own database inside the transaction of the intent."""
-
-Computed = Callable[[str], Collection[str]]
-"""Account ids held by the state of the company's own data (debt, dispute); read right before, in no transaction."""
 
 
 @dataclass(slots=True)
@@ -47,12 +44,8 @@ class LapseReport:
     copied: int = 0
     confirmed: int = 0
     cleaned: int = 0
+    saved: int = 0
     retained: list[ObjectFacts] = field(default_factory=list)
-
-
-def open_holds(connection: Connection, _rule_id: str) -> Collection[str]:
-    """Return every account with an open hold: without better knowledge each of them keeps what is archived."""
-    return set(connection.scalars(select(hold.c.account_id).where(hold.c.released_at.is_(None))))
 
 
 def lapse(
@@ -64,27 +57,34 @@ def lapse(
     keys: ArchiveKeys,
     record: Recorder,
     placed: Placed = open_holds,
-    computed: Computed = lambda _rule_id: (),
+    computed: Computed = lambda _rule_id: {},
     key_backup_days: int = 0,
 ) -> LapseReport:
     """Destroy what every basis has outlived by `as_of` and whose lock is over at `now`; running it again is safe."""
     archive = Archive(engine, store, keys, as_of, now, record)
     report, failures = LapseReport(), []
     with alone(engine):
-        report.confirmed = _confirm_keys_gone(archive)
+        report.confirmed = _confirm_keys_gone(archive) + confirm_erasures(archive)
         due, abandoned = _due(archive), _in_state(archive, "abandoned")
         if due or abandoned:
             store.check(now)
-        for row in [*due, *abandoned]:
-            try:
-                if row.state == "abandoned":
-                    report.cleaned += _clean(archive, row)
-                else:
-                    _Lapse(archive, row, placed, computed, key_backup_days, report).run()
-            except ArchiveUnreachable:
-                raise
-            except ArchiveError as error:
-                failures.append(error)
+        for key in backups.unsaved(engine, store) if _any_checked(archive) else ():
+            backups.save(engine, store, keys, key)
+            report.saved += 1
+        seen: set[str] = set()
+        while todo := [row for row in [*due, *abandoned] if row.object_key not in seen]:
+            for row in todo:
+                seen.add(row.object_key)
+                try:
+                    if row.state == "abandoned":
+                        report.cleaned += _clean(archive, row)
+                    else:
+                        _Lapse(archive, row, placed, computed, key_backup_days, report).run()
+                except ArchiveUnreachable:
+                    raise
+                except ArchiveError as error:
+                    failures.append(error)
+            due = _due(archive)  # held subjects' copies made just now are judged, and dated, the same night
     logger.info("archive lapsed: destroyed=%d retained=%d", report.destroyed, len(report.retained))
     if failures:
         raise ArchiveError(
@@ -92,45 +92,6 @@ def lapse(
             f"First cause: {failures[0]}"
         ) from failures[0]
     return report
-
-
-def crypto_erase(
-    engine: Engine,
-    account_id: str,
-    *,
-    keys: ArchiveKeys,
-    as_of: date,
-    record: Recorder,
-    key_backup_days: int = 0,
-) -> int:
-    """Destroy one account's data keys before their objects' day (an early correction); return how many objects had one.
-
-    This is `crypto_erase`, never reported as deletion: the locked bytes stay, unreadable, until the object's own day.
-    It is `accepted` while a backup may still hold the keys.
-    """
-    tag, c = keys.tag(account_id), archive_key.c
-    with alone(engine), engine.begin() as connection:
-        rows = connection.execute(
-            select(archive_object)
-            .join(archive_key, c.object_key == archive_object.c.object_key)
-            .where(c.archive_tag == tag)
-            .order_by(archive_object.c.object_key)
-        ).all()
-        connection.execute(delete(archive_key).where(c.archive_tag == tag))
-        connection.execute(delete(archive_record).where(archive_record.c.archive_tag == tag))
-        for row in rows:
-            record(
-                connection,
-                facts_of(
-                    row,
-                    "archive_crypto_erased",
-                    Outcome.ACCEPTED,
-                    method="crypto_erase",
-                    until=as_of + timedelta(days=key_backup_days),
-                    subjects=1,
-                ),
-            )
-    return len(rows)
 
 
 def _due(archive: Archive) -> list[Any]:
@@ -143,6 +104,12 @@ def _due(archive: Archive) -> list[Any]:
                 .order_by(c.last_day, c.object_key)
             )
         )
+
+
+def _any_checked(archive: Archive) -> bool:
+    with archive.engine.connect() as connection:
+        kept = select(archive_object.c.object_key).where(archive_object.c.state == "checked").limit(1)
+        return connection.scalar(kept) is not None
 
 
 def _in_state(archive: Archive, state: str) -> list[Any]:
@@ -168,6 +135,7 @@ def _clean(archive: Archive, row: Any) -> int:
     if head is not None and (head.legal_hold or (head.retain_until is not None and head.retain_until > archive.now)):
         return 0
     archive.store.destroy(row.object_key)
+    backups.forget(archive.store, row.object_key)
     with archive.engine.begin() as connection:
         _set(connection, row, state="gone", destroyed_at=func.now())
     return 1
@@ -195,24 +163,25 @@ class _Lapse:
         computed = self._tags(self.computed(self.row.rule_id))
         while missing := self._intend(computed):
             if self.row.legal_hold:
-                self._retained("hold", None)
+                self._retained("hold", min(missing.values()))
                 return
-            if not copy_held(self.archive, self.row, missing):
+            if not copy_held(self.archive, self.row, set(missing)):
                 self._retained("restore", self.archive.as_of + timedelta(days=1))
                 return
             self.report.copied += len(missing)
         self._destroy()
 
-    def _tags(self, account_ids: Collection[str]) -> set[str]:
-        return {self.archive.keys.tag(a) for a in account_ids}
+    def _tags(self, held: Held) -> dict[str, date]:
+        return {self.archive.keys.tag(account_id): review for account_id, review in held.items()}
 
-    def _intend(self, computed: set[str]) -> set[str]:
-        """Commit the intent to destroy, or return the held subjects that are not copied yet.
+    def _intend(self, computed: dict[str, date]) -> dict[str, date]:
+        """Commit the intent to destroy, or return the held subjects that are not copied yet, with their reviews.
 
         The hold table is locked against new rows for this short transaction: a hold that commits first is seen here,
         a later one is placed after the attempt.
         """
         with self.archive.engine.begin() as connection:
+            refuse_when_stopped(connection)
             connection.execute(text(f"LOCK TABLE {SCHEMA}.hold IN SHARE MODE"))
             held = computed | self._tags(self.placed(connection, self.row.rule_id))
             here = set(
@@ -220,20 +189,22 @@ class _Lapse:
                     select(archive_key.c.archive_tag).where(archive_key.c.object_key == self.row.object_key)
                 )
             )
-            missing = (held & here) - set(copied(connection, self.row.object_key))
+            there = copied(connection, self.row.object_key)
+            missing = {tag: held[tag] for tag in held.keys() & here if tag not in there}
             if missing or self.row.state == "destroying":
                 return missing
             _set(connection, self.row, state="destroying")
             self.archive.record(
                 connection, facts_of(self.row, "archive_destroy_attempted", Outcome.ATTEMPTED, method="delete")
             )
-        return set()
+        return {}
 
     def _destroy(self) -> None:
         archive, key = self.archive, self.row.object_key
         if self.row.legal_hold and archive.store.head(key) is not None:
             archive.store.release_legal_hold(key)
         versions = archive.store.destroy(key)
+        backups.forget(archive.store, key)
         until = archive.as_of + timedelta(days=self.key_backup_days)
         with archive.engine.begin() as connection:
             _move_records(connection, key, copied(connection, key))
@@ -253,7 +224,7 @@ class _Lapse:
         self.report.destroyed += 1
         self.report.versions += versions
 
-    def _retained(self, basis: str, until: date | None) -> None:
+    def _retained(self, basis: str, until: date) -> None:
         facts = facts_of(self.row, "archive_retained", Outcome.RETAINED, basis=basis, until=until)
         with self.archive.engine.begin() as connection:
             self.archive.record(connection, facts)

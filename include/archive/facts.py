@@ -20,7 +20,8 @@ class ObjectFacts:
     Events: `archive_written` (checked), `archive_abandoned` (never counted as written; its keys are gone),
     `archive_destroy_attempted`, `archive_destroyed`, `archive_keys_gone` (the last backup with its keys has expired),
     `archive_retained` (lock or hold), `archive_held_copy` (a held subject's own object), `archive_hold_released`,
-    `archive_crypto_erased` (one subject's key destroyed before the object's day), `archive_read`.
+    `archive_crypto_erase_attempted`, `archive_crypto_erased` (one subject's key destroyed before the object's day),
+    `archive_crypto_erase_confirmed`, `archive_read`.
     """
 
     event: str

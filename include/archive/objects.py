@@ -17,11 +17,21 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from include.archive import backups
 from include.archive.facts import Archived, Recorder, facts_of
 from include.archive.keyring import ArchiveKeys
 from include.archive.staging import GATE
 from include.archive.store import ArchiveStore, Head, Plan
-from include.database import archive_key, archive_link, archive_object, archive_record, archive_row, archive_wait
+from include.database import (
+    archive_key,
+    archive_link,
+    archive_object,
+    archive_record,
+    archive_row,
+    archive_wait,
+    global_stop,
+)
+from include.errors import DecisionRefused
 from include.outcomes import Outcome
 
 ONE_PACKER = 0x5041434B  # "PACK": a session lock, so that two runs never pack or lapse at the same time
@@ -50,6 +60,13 @@ def alone(engine: Engine) -> Iterator[None]:
             yield
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ONE_PACKER})
+
+
+def refuse_when_stopped(connection: Connection) -> None:
+    """Raise `DecisionRefused` while the global stop is set; read in the transaction of an intent."""
+    stop = connection.scalar(select(global_stop.c.reason_code).where(global_stop.c.released_at.is_(None)).limit(1))
+    if stop:
+        raise DecisionRefused(f"The global stop is set ({stop}). Nothing is destroyed until it is released.")
 
 
 def ceil_second(moment: datetime) -> datetime:
@@ -84,6 +101,7 @@ def abandon(archive: Archive, row: Any) -> None:
             update(archive_object).where(archive_object.c.object_key == row.object_key).values(state="abandoned")
         )
         archive.record(connection, facts_of(row, "archive_abandoned", Outcome.FAILED))
+    backups.forget(archive.store, row.object_key)
 
 
 def finish(archive: Archive, row: Any, head: Head) -> None:

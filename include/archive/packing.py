@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, text, update
 
+from include.archive import backups
 from include.archive.bodies import Body
 from include.archive.facts import Archived, Recorder
 from include.archive.keyring import ArchiveKeys
@@ -134,6 +135,7 @@ def _resume(archive: Archive, report: PackReport) -> None:
             abandon(archive, row)
             report.abandoned += 1
         else:
+            backups.save(archive.engine, archive.store, archive.keys, row.object_key)
             finish(archive, row, head)
             report.resumed += 1
 
@@ -146,6 +148,7 @@ def _pack_group(archive: Archive, rule_id: str, end: date, report: PackReport) -
             row = _assign(connection, archive, body, rule_id, end)
         if row is None:
             return
+        backups.save(archive.engine, archive.store, archive.keys, key)
         head = archive.store.write(plan_of(row), body.file)
     finally:
         body.close()

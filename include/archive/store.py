@@ -7,8 +7,10 @@ the same SHA-256, the lock's mode and a retain-until that is late enough (HEAD w
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -120,6 +122,31 @@ class ArchiveStore:
                 raise
         return self.prove(plan)
 
+    def save(self, key: str, body: bytes) -> None:
+        """Store small bytes that may be replaced (no lock), prove them by HEAD, then remove every older version."""
+        sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        try:
+            with self._calling("save a key backup"):
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=sha256)
+        except ArchiveUnreachable:
+            head = self.head(key)
+            if head is None or head.sha256 != sha256:
+                raise
+        head = self.head(key)
+        if head is None or head.sha256 != sha256:
+            raise ArchiveError(f"Archive object {key}: it is not there as it was written.")
+        self._delete(key, [v for v in self.versions(key) if v != head.version_id])
+        if self.versions(key) != [head.version_id]:
+            raise ArchiveError(f"Archive object {key}: an older version is still listed after deletion.")
+
+    def load(self, key: str) -> bytes | None:
+        """Return small bytes, or None when there are none."""
+        answer: dict[str, Any] = {}
+        with self._calling("read a key backup", passing={"404", "NoSuchKey", "NotFound"}):
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            return bytes(answer["Body"].read())
+        return None
+
     def prove(self, plan: Plan) -> Head:
         """Return the object's head if digest and lock are as planned; raise `ArchiveError` naming what is not."""
         head = self.head(plan.key)
@@ -212,6 +239,13 @@ class ArchiveStore:
         S3 answers "deleted" for a version that never existed, so only the empty listing afterwards proves anything.
         """
         versions = self.versions(key)
+        self._delete(key, versions)
+        left = self.versions(key)
+        if left:
+            raise ArchiveError(f"Archive object {key}: {len(left)} versions are still listed after deletion.")
+        return len(versions)
+
+    def _delete(self, key: str, versions: Sequence[str]) -> None:
         for start in range(0, len(versions), DELETE_AT_ONCE):
             part = [{"Key": key, "VersionId": v} for v in versions[start : start + DELETE_AT_ONCE]]
             with self._calling("delete an object's versions"):
@@ -219,10 +253,6 @@ class ArchiveStore:
             codes = sorted({str(e.get("Code")) for e in answer.get("Errors", ())})
             if codes:
                 raise ArchiveError(f"Archive object {key}: deleting its versions was refused ({', '.join(codes)}).")
-        left = self.versions(key)
-        if left:
-            raise ArchiveError(f"Archive object {key}: {len(left)} versions are still listed after deletion.")
-        return len(versions)
 
     @contextmanager
     def _calling(self, what: str, *, passing: frozenset[str] | set[str] = frozenset()) -> Iterator[None]:

@@ -16,7 +16,7 @@ from sqlalchemy import Row, exists, select, update
 from sqlalchemy.orm import aliased
 
 from include.archive.staging import unpacked
-from include.database import disposal, locator
+from include.database import among, disposal, locator
 from include.disposals import claims, guards, holds, locators
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
@@ -55,18 +55,26 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
     Trouble with the whole processor is recorded as `failed` for what it touched and raised again, so that Airflow
     retries.
     """
-    rows = open_rows(context, batch_id)
-    claim = claims.take(context.engine, processor.name, [r.account_id for r in rows], owner)
+    claim = claims.take(context.engine, processor.name, [r.account_id for r in open_rows(context, batch_id)], owner)
     try:
         with claims.exclusive(context.engine, processor.name, wanted=processor.exclusive):
-            items = _items(context, processor, [r for r in rows if r.account_id in claim.accounts])
-            return dict(_Batch(context, processor, claim, items).run()) if items else {}
+            # Read under the lease: what was read before it may be another task's past.
+            items = _items(
+                context, processor, [r for r in open_rows(context, batch_id) if r.account_id in claim.accounts]
+            )
+            if not items:
+                return {}
+            # A right that was lost since the place was located would make it look empty.
+            processor.check()
+            return dict(_Batch(context, processor, claim, items).run())
     finally:
         claims.release(context.engine, claim)
 
 
 def _items(context: Context, processor: ProcessorContract, rows: Sequence[Row[Any]]) -> list[Item]:
     """Open the locators of what may be acted on now: located, archived where a law keeps something, and not waiting."""
+    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on.
+    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0]
     ids = [str(r.disposal_id) for r in rows]
     with context.engine.connect() as connection:
         opened = {i: body for i, (kind, body) in locators.read(connection, context, ids).items() if kind == "found"}
@@ -87,7 +95,7 @@ def _not_yet_located_elsewhere(connection: Any, disposal_ids: Sequence[str]) -> 
     other = aliased(disposal)
     rows = connection.execute(
         select(disposal.c.disposal_id).where(
-            disposal.c.disposal_id.in_(disposal_ids),
+            among(disposal.c.disposal_id, disposal_ids),
             exists().where(
                 other.c.account_id == disposal.c.account_id,
                 other.c.processor != LAST,
@@ -109,6 +117,7 @@ class _Batch:
         self.items = {item.work.disposal_id: item for item in items}
         self.rows = {i: item.row for i, item in self.items.items()}
         self.outcomes: Counter[str] = Counter()
+        self.acted: set[str] = set()
 
     def run(self) -> Counter[str]:
         self._resume()
@@ -136,9 +145,12 @@ class _Batch:
         for result in self._guarded(unknown, READ_BACK, self.processor.read_back):
             item = self.items[result.disposal_id]
             last = item.index == len(item.steps) - 1
-            if result.outcome is Outcome.CONFIRMED_ABSENT or (last and result.outcome in ENDS):
+            ended = result.outcome is Outcome.CONFIRMED_ABSENT or (last and result.outcome in ENDS)
+            if ended or result.needs_person:
                 self._settle([self._after_read_back(result)])
                 del self.items[result.disposal_id]
+            elif result.locator is not None:
+                item.work = replace(item.work, locator=result.locator)
 
     def _next_group(self, pending: set[str]) -> list[str]:
         """Return the items that stand earliest, all on the same step."""
@@ -188,9 +200,10 @@ class _Batch:
                 changes.append(change)
                 if change.result.outcome is Outcome.ATTEMPTED:
                     allowed.append(disposal_id)
+                    self.acted.add(disposal_id)
             apply(connection, context, self.rows, changes)
             connection.execute(
-                update(disposal).where(disposal.c.disposal_id.in_(allowed)).values(attempts=disposal.c.attempts + 1)
+                update(disposal).where(among(disposal.c.disposal_id, allowed)).values(attempts=disposal.c.attempts + 1)
             )
         self.outcomes.update(str(c.result.outcome) for c in changes if c.result.outcome is not Outcome.ATTEMPTED)
         return allowed
@@ -273,6 +286,13 @@ class _Batch:
         if result.outcome is Outcome.EXPIRES_BY_PROCESSOR and result.until is not None and result.until <= as_of:
             # Lapsed by the processor's own schedule: nothing is left to do, and nothing was proven destroyed.
             return Change(replace(result, code="date_passed"), step=READ_BACK, closed_on=as_of)
+        if (
+            result.outcome is Outcome.FAILED
+            and result.disposal_id not in self.acted
+            and not self.rows[result.disposal_id].attempts
+        ):
+            # Something turned up that locating had not seen: locate and extract it before anything is touched.
+            return Change(replace(result, code=STALE_LOCATOR), step=READ_BACK, due_at=as_of)
         if result.outcome is Outcome.FAILED:
             # Still there: the next run starts again with the first step.
             return Change(result, step=READ_BACK, due_at=None if result.needs_person else as_of)

@@ -7,18 +7,36 @@ on the database clock. A retry of the same task is the same owner and takes its 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, and_, delete, func, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, and_, collate, delete, func, select, text, update
 
 from include.database import claim
+from include.errors import Unreachable
 
 LEASE = timedelta(minutes=15)
 """Longer than the longest single processor call plus a job's two minutes of polling."""
+
+
+_TAKE = text(
+    """
+    INSERT INTO retention.claim AS c (processor, account_id, owner, token, expires_at)
+    SELECT :processor, a, :owner, :token, now() + :lease
+    FROM unnest(CAST(:accounts AS text[])) a ORDER BY a COLLATE "C"
+    ON CONFLICT (processor, account_id) DO UPDATE
+        SET owner = excluded.owner, token = excluded.token, expires_at = excluded.expires_at
+        WHERE c.owner = excluded.owner OR c.expires_at < now()
+    RETURNING account_id
+    """
+)
+LOCKS = 1024
+"""Accounts share this many advisory locks: PostgreSQL's lock table is small, and a batch may hold tens of thousands."""
+PATIENCE = 120.0
+"""Seconds to wait for an exclusive processor before the run leaves it to a later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +51,23 @@ class Claim:
 def take(engine: Engine, processor: str, accounts: Collection[str], owner: str) -> Claim:
     """Claim what is free, expired or already ours; accounts another task holds are left out."""
     token = uuid4()
-    if not accounts:
-        return Claim(processor, token, frozenset())
-    statement = insert(claim).values(
-        [
-            {"processor": processor, "account_id": a, "owner": owner, "token": token, "expires_at": func.now() + LEASE}
-            for a in sorted(set(accounts))
-        ]
-    )
     with engine.begin() as connection:
         taken = connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["processor", "account_id"],
-                set_={c: statement.excluded[c] for c in ("owner", "token", "expires_at")},
-                where=or_(claim.c.owner == owner, claim.c.expires_at < func.now()),
-            ).returning(claim.c.account_id)
+            _TAKE,
+            {"processor": processor, "accounts": list(set(accounts)), "owner": owner, "token": token, "lease": LEASE},
         )
         return Claim(processor, token, frozenset(taken.scalars()))
 
 
 def hold(connection: Connection, held: Claim) -> frozenset[str]:
     """Renew the lease in the caller's transaction; return the accounts still ours. The rest must not be written."""
+    # Locked in the order `take` locks them, or the two could wait for each other.
+    connection.execute(
+        select(claim.c.account_id)
+        .where(claim.c.processor == held.processor, claim.c.token == held.token)
+        .order_by(collate(claim.c.account_id, "C"))
+        .with_for_update()
+    )
     rows = connection.execute(
         update(claim)
         .where(claim.c.processor == held.processor, claim.c.token == held.token)
@@ -73,10 +87,11 @@ def lock_accounts(connection: Connection, accounts: Collection[str]) -> None:
     """Take the per-account advisory transaction lock that placing a hold and committing `attempted` share."""
     connection.execute(
         text(
-            "SELECT pg_advisory_xact_lock(hashtextextended('account:' || a, 0)) "
-            "FROM (SELECT unnest(CAST(:accounts AS text[])) a ORDER BY 1) s"
+            "SELECT pg_advisory_xact_lock(1381256270, k) FROM (SELECT DISTINCT "
+            "(hashtextextended('account:' || a, 0) & :mask)::int k "
+            "FROM unnest(CAST(:accounts AS text[])) a ORDER BY 1) s"
         ),
-        {"accounts": sorted(set(accounts))},
+        {"accounts": list(accounts), "mask": LOCKS - 1},
     )
 
 
@@ -88,8 +103,17 @@ def exclusive(engine: Engine, processor: str, *, wanted: bool) -> Iterator[None]
         return
     key = func.hashtextextended(f"processor:{processor}", 0)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(select(func.pg_advisory_lock(key)))
+        deadline = time.monotonic() + PATIENCE
+        while not connection.execute(select(func.pg_try_advisory_lock(key))).scalar():
+            if time.monotonic() > deadline:
+                raise Unreachable(processor, "busy", advice="Another run works on it; the next one goes on.")
+            time.sleep(0.5)
         try:
             yield
         finally:
             connection.execute(select(func.pg_advisory_unlock(key)))
+
+
+def forget_expired(connection: Connection) -> None:
+    """Remove leases whose holders died: a row nobody holds has no reason to keep an account id."""
+    connection.execute(delete(claim).where(claim.c.expires_at < func.now()))

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from include.database import disposal, run
+from include.database import among, disposal, run
 from include.disposals import guards, holds
 from include.disposals.context import Context
 from include.disposals.record import disposal_entry, run_entry
@@ -75,7 +75,7 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     tags = {a: context.tags.all(a) for a in {d.account_id for d in wanted}}
     owner = {tag: account for account, by_epoch in tags.items() for tag in by_epoch.values()}
     columns = [disposal.c[c] for c in IDENTITY]
-    rows = connection.execute(select(disposal.c.subject_tag, *columns).where(disposal.c.subject_tag.in_(list(owner))))
+    rows = connection.execute(select(disposal.c.subject_tag, *columns).where(among(disposal.c.subject_tag, owner)))
     known = {(owner[r.subject_tag], *(getattr(r, c) for c in IDENTITY)) for r in rows}
     epoch = context.tags.current_epoch(context.as_of)
     return [
@@ -94,7 +94,11 @@ def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence
     for row, (planned, _) in zip(rows, new, strict=True):
         entries.append(
             disposal_entry(
-                context, row, "planned", rule_ids=sorted({r.rule_id for r in planned.reasons} | {planned.rule_id})
+                context,
+                row,
+                "planned",
+                rule_ids=sorted({r.rule_id for r in planned.reasons} | {planned.rule_id}),
+                moved_by=[{"code": code, "date": day.isoformat()} for code, day in planned.moved_by],
             )
         )
         if planned.held_by:

@@ -13,13 +13,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
-from include.database import disposal, hold
+from include.database import among, disposal, hold
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
-from include.outcomes import Outcome
 from include.policy.facts import Hold
 from include.policy.planner import reaches
 
@@ -58,7 +57,11 @@ def place(
         if connection.execute(select(hold.c.hold_id).where(hold.c.hold_id == identity)).first():
             return identity
         late = connection.execute(
-            select(exists().where(disposal.c.account_id == account_id, disposal.c.outcome == str(Outcome.ATTEMPTED)))
+            select(
+                exists().where(
+                    disposal.c.account_id == account_id, disposal.c.attempts > 0, disposal.c.closed_on.is_(None)
+                )
+            )
         ).scalar()
         connection.execute(
             insert(hold).values(
@@ -101,7 +104,7 @@ def release(context: Context, hold_id: UUID, *, released_by: str) -> None:
 
 def placed(connection: Connection, accounts: Collection[str]) -> dict[str, list[Hold]]:
     """Return the holds of our own table, released ones too, by account."""
-    rows = connection.execute(select(hold).where(hold.c.account_id.in_(list(accounts))))
+    rows = connection.execute(select(hold).where(among(hold.c.account_id, accounts)))
     found: dict[str, list[Hold]] = {}
     for row in rows:
         found.setdefault(row.account_id, []).append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from include.archive.staging import ArchiveKeys
 from include.archive.staging import stage as stage_archive
-from include.database import disposal, locator
+from include.database import among, disposal, locator
 from include.disposals import claims, holds, locators
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
-from include.errors import ConfigurationError, ProcessorError
+from include.errors import ArchiveError, ConfigurationError, ProcessorError, Unreachable
 from include.outcomes import Outcome
 from include.policy.facts import Hold
 from include.processors import Found, ProcessorContract, Record, Result, Subject, Work
@@ -35,10 +35,14 @@ def locate_batch(
     keys are stored encrypted instead, so that the company's own database need not wait. A failure of the whole batch
     is recorded and raised again.
     """
-    rows = {str(r.disposal_id): r for r in _not_located(context, open_rows(context, batch_id))}
-    claim = claims.take(context.engine, name, [r.account_id for r in rows.values()], owner)
-    rows = {i: r for i, r in rows.items() if r.account_id in claim.accounts}
+    claim = claims.take(context.engine, name, [r.account_id for r in open_rows(context, batch_id)], owner)
     try:
+        # Read again under the lease: what was read before it may be another task's past.
+        rows = {
+            str(r.disposal_id): r
+            for r in _not_located(context, open_rows(context, batch_id))
+            if r.account_id in claim.accounts
+        }
         subjects = _subjects(context, rows)
         rows = _set_held_aside(context, claim, rows, subjects)
         if not rows:
@@ -49,14 +53,48 @@ def locate_batch(
             processor.check()
             found = processor.locate(batch)
             located = [_work(rows[f.disposal_id], f) for f in found if f.outcome is Outcome.LOCATED and f.count]
-            records = processor.extract(located) if located else []
-        except (ProcessorError, ConfigurationError) as error:
-            _could_not_search(context, claim, rows, subjects, getattr(error, "code", "not_configured"))
+            records, refused = _extract(processor, located)
+        except Exception as error:
+            # Whatever went wrong there, the own database must be able to go on without this place.
+            _could_not_search(context, claim, rows, subjects, failure_code(error))
             raise
+        found = [refused.get(f.disposal_id, f) for f in found]
         _store(context, claim, rows, subjects, found, records, keys)
         return dict(Counter(str(f.outcome) for f in found))
     finally:
         claims.release(context.engine, claim)
+
+
+def failure_code(error: Exception) -> str:
+    """Return the code word under which a failure of a whole batch is recorded; never its text."""
+    if isinstance(error, ProcessorError):
+        return error.code
+    return "not_configured" if isinstance(error, ConfigurationError) else "unexpected_error"
+
+
+def _extract(processor: ProcessorContract, located: Sequence[Work]) -> tuple[list[Record], dict[str, Found]]:
+    """Extract for all at once, or one by one when that fails, so that one bad record stops one disposal.
+
+    Three failures in a row mean the place is down: then the batch fails as a whole.
+    """
+    try:
+        return (processor.extract(located) if located else []), {}
+    except Unreachable:
+        if len(located) == 1:
+            raise
+    records: list[Record] = []
+    refused: dict[str, Found] = {}
+    in_a_row = 0
+    for work in located:
+        try:
+            records += processor.extract([work])
+            in_a_row = 0
+        except Unreachable as error:
+            in_a_row += 1
+            if in_a_row == 3:
+                raise
+            refused[work.disposal_id] = Found(work.disposal_id, Outcome.FAILED, code=error.code)
+    return records, refused
 
 
 def _not_located(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
@@ -69,11 +107,11 @@ def _not_located(context: Context, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
         done = set(
             connection.execute(
                 select(locator.c.disposal_id).where(
-                    locator.c.kind == "found", locator.c.disposal_id.in_([r.disposal_id for r in waiting])
+                    locator.c.kind == "found", among(locator.c.disposal_id, [r.disposal_id for r in waiting])
                 )
             ).scalars()
         )
-    untouched = {r.disposal_id for r in waiting if r.outcome == Outcome.BLOCKED and r.attempts == 0}
+    untouched = {r.disposal_id for r in waiting if r.outcome != Outcome.PLANNED and r.attempts == 0}
     known = context.accounts.identifiers({r.account_id for r in waiting if r.disposal_id in done & untouched})
     return [r for r in waiting if r.disposal_id not in done or (r.disposal_id in untouched and r.account_id in known)]
 
@@ -148,7 +186,7 @@ def _set_held_aside(
         apply(connection, context, rows, changes)
         connection.execute(
             update(disposal)
-            .where(disposal.c.disposal_id.in_([rows[i].disposal_id for i in held]))
+            .where(among(disposal.c.disposal_id, [rows[i].disposal_id for i in held]))
             .values(due_at=context.as_of + TOMORROW, updated_at=func.now())
         )
     return free
@@ -159,7 +197,9 @@ def _keep_search_keys(
 ) -> None:
     """Store search keys for those that have no locator yet; one that was found is never replaced by them."""
     known = locators.read(connection, context, disposal_ids)
-    keys = {i: search_keys(subjects[i]) for i in disposal_ids if i not in known}
+    new = [i for i in disposal_ids if i not in known]
+    consumers = {f.account_id for f in context.accounts.facts({subjects[i].account_id for i in new}) if f.consumer_like}
+    keys = {i: search_keys(subjects[i]) | {"consumer_like": subjects[i].account_id in consumers} for i in new}
     locators.save(connection, context, "search", keys)
 
 
@@ -209,29 +249,42 @@ def _store(
     by_disposal: dict[str, list[Record]] = {}
     for record in records:
         by_disposal.setdefault(record.disposal_id, []).append(record)
-    consumer_like = {
-        f.account_id: f.consumer_like for f in context.accounts.facts({rows[i].account_id for i in by_disposal})
-    }
+    live = {f.account_id: f.consumer_like for f in context.accounts.facts({rows[i].account_id for i in by_disposal})}
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
-        mine = [f for f in found if rows[f.disposal_id].account_id in ours]
-        done = {f.disposal_id: f for f in mine if f.outcome is Outcome.LOCATED}
-        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
-        _keep_search_keys(connection, context, [f.disposal_id for f in mine if f.disposal_id not in done], subjects)
-        for disposal_id in set(by_disposal) & set(done):
+        mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
+        consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
+        for disposal_id in set(by_disposal) & set(mine):
             row = rows[disposal_id]
-            stage_archive(
-                connection,
-                disposal_id=row.disposal_id,
-                account_id=row.account_id,
-                subject_type=row.subject_type,
-                consumer_like=consumer_like.get(row.account_id, False),
-                records=by_disposal[disposal_id],
-                schedule=context.schedule,
-                as_of=context.as_of,
-                keys=keys,
-            )
-        apply(connection, context, rows, [_change(context.as_of, f) for f in mine])
+            try:
+                stage_archive(
+                    connection,
+                    disposal_id=row.disposal_id,
+                    account_id=row.account_id,
+                    subject_type=row.subject_type,
+                    consumer_like=consumers.get(row.account_id, False),
+                    records=by_disposal[disposal_id],
+                    schedule=context.schedule,
+                    as_of=context.as_of,
+                    keys=keys,
+                )
+            except ArchiveError:
+                # A record without the date its law counts from: this one disposal waits for a person.
+                mine[disposal_id] = Found(disposal_id, Outcome.FAILED, code="record_without_date")
+        done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
+        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
+        _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
+        apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
+
+
+def _remembered_consumers(
+    connection: Connection, context: Context, rows: Mapping[str, Row[Any]], disposal_ids: Iterable[str]
+) -> dict[str, bool]:
+    """Return what stored search keys say of accounts whose register row may be gone by now."""
+    stored = locators.read(connection, context, list(disposal_ids))
+    return {
+        rows[i].account_id: bool(body.get("consumer_like")) for i, (kind, body) in stored.items() if kind == "search"
+    }
 
 
 def _change(as_of: date, found: Found) -> Change:

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from include.database import locator
+from include.database import among, locator
 from include.disposals.context import Context
 from include.keys import Sealed, open_sealed, seal_bytes
 
@@ -49,7 +49,7 @@ def read(
     connection: Connection, context: Context, disposal_ids: Collection[str]
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return `{disposal_id: (kind, locator)}` for those that have one."""
-    rows = connection.execute(select(locator).where(locator.c.disposal_id.in_([UUID(i) for i in disposal_ids])))
+    rows = connection.execute(select(locator).where(among(locator.c.disposal_id, [UUID(i) for i in disposal_ids])))
     opened = {}
     for row in rows:
         disposal_id = str(row.disposal_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
-from include.database import disposal, locator
+from include.database import among, disposal, locator
 from include.disposals.context import Context, Decision
 from include.evidence.entries import is_code
 from include.evidence.log import stage
@@ -125,10 +125,11 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
     """Write new states and entries in the caller's transaction; a closed disposal loses locator and account id."""
     if not changes:
         return
+    told = [c for c in changes if not _repeats(rows[c.result.disposal_id], c)]
     stage(
         connection,
-        [change_entry(context, rows[c.result.disposal_id], c) for c in changes],
-        [c.result.disposal_id for c in changes],
+        [change_entry(context, rows[c.result.disposal_id], c) for c in told],
+        [c.result.disposal_id for c in told],
     )
     connection.execute(
         update(disposal)
@@ -146,7 +147,16 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
     )  # fmt: skip
     over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
     if over:
-        connection.execute(delete(locator).where(locator.c.disposal_id.in_(over)))
+        connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))
+
+
+def _repeats(row: Row[Any], change: Change) -> bool:
+    """Return whether this only says again what the log says already: still held, or still not to be searched."""
+    return (
+        change.step in ("locate", None)
+        and change.result.outcome in (Outcome.BLOCKED, Outcome.FAILED)
+        and (row.outcome, row.code) == (change.result.outcome, word(change.result.code))
+    )
 
 
 def _values(row: Row[Any], change: Change) -> dict[str, Any]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 
 from include import keys
 from include.connections import Connection
-from include.database import disposal, entry, run
+from include.database import checkpoint, claim, disposal, entry, run, schedule_version
 from include.disposals.context import Context
-from include.errors import EvidenceError
-from include.evidence.export import export
+from include.errors import EvidenceError, ScheduleError
+from include.evidence.export import Extras, More, checkpoint_before, export
+from include.evidence.log import latest
 from include.evidence.note import Signer
+from include.evidence.store import EvidenceStore
+from include.evidence.verify import RULES_SCHEMA
+from include.policy import schedule as schedules
+from include.policy.schedule import Schedule
 
 
 def summary(context: Context) -> dict[str, dict[str, int]]:
@@ -31,28 +38,73 @@ def summary(context: Context) -> dict[str, dict[str, int]]:
     return counts
 
 
-def gaps(context: Context, run_id: UUID) -> list[str]:
-    """Return what is due and neither proven nor dated, in words without anybody in them.
+def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
+    """Return what is promised and neither proven nor dated, in words without anybody in them.
 
-    Every open disposal that is still due after a run is a gap, whichever task should have moved it; so is a run that
-    never finished discovering, and a disposal that waits for a person longer than its limit is named beside them.
+    Every open disposal that is still due after a run, or failed and will be tried again, is a gap, whichever task
+    should have moved it; so is a run that did not finish discovering, sealing or exporting. What another run works on
+    at this moment is its own to answer for.
     """
     with context.engine.connect() as connection:
+        begun = connection.execute(select(run).where(run.c.run_id == run_id)).first()
+        if begun is None:
+            return ["the run itself is not recorded"]
+        other = exists().where(
+            claim.c.processor == disposal.c.processor,
+            claim.c.account_id == disposal.c.account_id,
+            claim.c.expires_at > func.now(),
+            ~claim.c.owner.startswith(f"{begun.dag_id}/{begun.airflow_run_id}/", autoescape=True),
+        )
         rows = connection.execute(
             select(disposal.c.processor, disposal.c.outcome, disposal.c.code, func.count())
-            .where(disposal.c.closed_on.is_(None), disposal.c.due_at <= context.as_of)
+            .where(
+                disposal.c.closed_on.is_(None),
+                or_(
+                    disposal.c.due_at <= context.as_of,
+                    and_(disposal.c.outcome == "failed", ~disposal.c.needs_person),
+                ),
+                ~other,
+            )
             .group_by(disposal.c.processor, disposal.c.outcome, disposal.c.code)
             .order_by(disposal.c.processor)
         ).all()
         found = [f"{p} {o}{f' ({c})' if c else ''} {n}" for p, o, c, n in rows]
-        begun = connection.execute(select(run).where(run.c.run_id == run_id)).first()
-    if begun is None:
-        found.append("the run itself is not recorded")
-    elif begun.dag_id == "nightly_retention" and begun.population is None:
+        unsealed = connection.execute(
+            select(func.count()).where(
+                entry.c.log_index.is_(None), entry.c.recorded_at <= (begun.finished_at or func.now())
+            )
+        ).scalar_one()
+        sealed = connection.execute(select(func.coalesce(func.max(checkpoint.c.size), 0))).scalar_one()
+        indexed = connection.execute(select(func.count(entry.c.log_index))).scalar_one()
+    if begun.dag_id == "nightly_retention" and begun.population is None:
         found.append("discover did not finish")
     elif begun.population and begun.population.get("unplannable"):
         found.append(f"accounts with a date nobody can plan with {begun.population['unplannable']}")
+    if begun.finished_at is None or unsealed or indexed > sealed:
+        found.append("the evidence of this run is not sealed")
+    if not exported:
+        found.append("the evidence of this run is not exported")
     return found
+
+
+def overdue(context: Context) -> dict[str, int]:
+    """Return `{words: count}` of what passed its last day to destroy and waits for a person or a hold of the place."""
+    with context.engine.connect() as connection:
+        rows = connection.execute(
+            select(disposal.c.processor, disposal.c.outcome, disposal.c.code, func.count())
+            .where(
+                disposal.c.closed_on.is_(None),
+                disposal.c.destroy_by < context.as_of,
+                or_(
+                    disposal.c.needs_person,
+                    and_(disposal.c.outcome == "manual_pending", disposal.c.until < context.as_of),
+                    and_(disposal.c.outcome == "blocked", ~disposal.c.code.startswith("hold_")),
+                ),
+            )
+            .group_by(disposal.c.processor, disposal.c.outcome, disposal.c.code)
+            .order_by(disposal.c.processor)
+        )
+        return {f"{p} {o}{f' ({c})' if c else ''}": n for p, o, c, n in rows}
 
 
 def waiting_for_a_person(context: Context) -> dict[str, int]:
@@ -69,8 +121,20 @@ def waiting_for_a_person(context: Context) -> dict[str, int]:
         return {processor: count for processor, count in rows}
 
 
-def export_run(context: Context, signing: Connection, run_id: UUID | None, folder: Path | None = None) -> Path:
-    """Export the entries of a run (everything when `run_id` is None) and return the folder."""
+def export_run(
+    context: Context,
+    signing: Connection,
+    run_id: UUID | None,
+    folder: Path | None = None,
+    *,
+    store: EvidenceStore | None = None,
+    extras: Extras | None = None,
+    proof_rows: Collection[int] = (),
+) -> Path:
+    """Export the entries of a run (everything when `run_id` is None) and return the folder.
+
+    With the evidence `store` it carries proofs and timestamps too; `extras` writes what people read.
+    """
     with context.engine.connect() as connection:
         first = 0
         if run_id:
@@ -84,8 +148,75 @@ def export_run(context: Context, signing: Connection, run_id: UUID | None, folde
     root = folder or Path(os.environ.get("RETENTION_EXPORTS", ".local/exports"))
     target = root / f"{context.as_of.isoformat()}-{'full' if run_id is None else str(run_id)[:8]}"
     signer = Signer(keys.signing_seed(signing), signing.require("origin"))
-    export(context.engine, target, first_index=first, vkey=signer.vkey, titles=titles(context), signer=signer)
+    known = stored_schedules(context)
+    more = More(
+        rules=rules(known),
+        schedules={s.sha256: s.body for s in known},
+        store=store,
+        proof_rows=proof_rows,
+        previous=checkpoint_before(context.engine, first or latest(context.engine).size) if store else None,
+    )
+    export(
+        context.engine,
+        target,
+        first_index=first,
+        vkey=signer.vkey,
+        titles=titles(context),
+        signer=signer,
+        more=more,
+        extras=extras,
+    )
     return target
+
+
+def stored_schedules(context: Context) -> list[Schedule]:
+    """Return every stored version that can be read here; one whose holiday table is not installed is left out.
+
+    An export then lacks that version's rules, and its verifier says which dates it could not check.
+    """
+    folder = Path(os.environ["RETENTION_SCHEDULE"]).parent if os.environ.get("RETENTION_SCHEDULE") else None
+    found = {context.schedule.sha256: context.schedule}
+    with context.engine.connect() as connection:
+        bodies = connection.execute(select(schedule_version.c.body).order_by(schedule_version.c.stored_at)).scalars()
+        for body in map(bytes, bodies):
+            try:
+                read = schedules.parse(body, file="stored schedule", folder=folder or schedules.PACKAGE)
+            except ScheduleError:
+                continue
+            found[read.sha256] = read
+    return list(found.values())
+
+
+def rules(known: Iterable[Schedule]) -> Mapping[str, Any]:
+    """Return the plain data of `rules.json`: what it takes to recompute every date of a plan."""
+    policies, holidays = {}, {}
+    for schedule in known:
+        table = schedule.holidays
+        pinned = f"{table.version}:{schedule.settings.holiday_table.sha256[:12]}"
+        holidays[pinned] = {
+            "first_year": table.first_year,
+            "last_year": table.last_year,
+            "days": sorted(day.isoformat() for day in table.days),
+        }
+        policies[schedule.sha256] = {
+            "destroy_within_days": schedule.period_rules.destroy_within_days,
+            "rolls": {"min": schedule.period_rules.roll_min, "max": schedule.period_rules.roll_max},
+            "holidays": pinned,
+            "floors": [
+                {"floor": rule.id, "rule": floor.rule, "scope": floor.scope}
+                for rule in schedule.rules.values()
+                for floor in rule.floors
+            ],
+            "rules": {
+                rule.id: {
+                    "version": rule.version,
+                    "kind": rule.kind,
+                    "triggers": {t.event: {"months": t.period.months, "days": t.period.days} for t in rule.triggers},
+                }
+                for rule in schedule.rules.values()
+            },
+        }
+    return {"schema": RULES_SCHEMA, "policies": policies, "holidays": holidays}
 
 
 def titles(context: Context) -> dict[str, str]:
@@ -100,7 +231,10 @@ def titles(context: Context) -> dict[str, str]:
         named[f"law:{rule.id}"] = "; ".join(f"{b.law} {b.article} · {b.law_en}" for b in rule.basis)
     for category in schedule.categories.values():
         named[category.id] = f"{category.title.ko} · {category.title.en}"
-    for place in schedule.processors.values():
+    for hold in schedule.holds.values():
+        named[hold.id] = f"{hold.title.ko} · {hold.title.en}"
+    for name, place in schedule.processors.items():
+        named[f"place:{name}"] = f"{place.title.ko} · {place.title.en}"
         for dataset, categories in place.datasets.items():
             held = [schedule.categories[c].title for c in categories]
             named[dataset] = f"{', '.join(t.ko for t in held)} · {', '.join(t.en for t in held)}"

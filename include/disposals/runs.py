@@ -7,13 +7,15 @@ processor on loopback. The wall clock is read by the caller, once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Connection as Transaction
+from sqlalchemy import Engine, exists, func, insert, select, update
 
 from include.connections import Connection
 from include.database import entry, run
+from include.disposals import claims
 from include.disposals.context import Context
 from include.disposals.record import run_entry
 from include.errors import DecisionRefused
@@ -53,6 +55,7 @@ def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
         if known:
             return UUID(str(known))
         run_id = uuid4()
+        claims.forget_expired(connection)
         connection.execute(
             insert(run).values(
                 run_id=run_id,
@@ -75,3 +78,18 @@ def finish_run(context: Context, run_id: UUID, counts: dict[str, int]) -> None:
         )
         if done.rowcount:
             stage(connection, [run_entry(context, run_id, "run_finished", counts=counts)])
+
+
+def night_at_work(connection: Transaction) -> bool:
+    """Return whether a nightly run began in the last six hours and has not sealed its end yet."""
+    return bool(
+        connection.execute(
+            select(
+                exists().where(
+                    run.c.dag_id == "nightly_retention",
+                    run.c.finished_at.is_(None),
+                    run.c.started_at > func.now() - timedelta(hours=6),
+                )
+            )
+        ).scalar()
+    )

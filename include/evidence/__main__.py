@@ -1,17 +1,31 @@
-"""`python -m include.evidence verify FOLDER [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--strict]`."""
+"""`python -m include.evidence COMMAND`:
+
+verify FOLDER [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--tsa ROOT.pem] [--strict]
+ask QUESTION [--folder FOLDER]        `ask --help` lists the questions
+destroy-epoch YEAR --keys FOLDER --by role:pseudonym --approved-by role:pseudonym --term-years N
+"""
 
 from __future__ import annotations
 
 import sys
 
-from include.evidence.verify import main
-
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] != ["verify"] or len(arguments) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    return main(arguments[1:])
+    command, rest = arguments[:1], arguments[1:]
+    if command == ["verify"] and rest:
+        from include.evidence.verify import main
+
+        return main(rest)
+    if command == ["ask"] and rest:
+        from include.evidence.ask import ask
+
+        return ask(rest)
+    if command == ["destroy-epoch"] and rest:
+        from include.evidence.ask import end_epoch
+
+        return end_epoch(rest)
+    print(__doc__, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

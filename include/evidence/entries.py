@@ -144,6 +144,7 @@ KEYS: dict[str, Check] = {
     "last_day": DATE,
     "free_from": DATE,
     "destroy_by": DATE,
+    "moved_by": _several(_object({"code": WORD, "date": DATE}), 8),
     "hold_ids": _several(UUID),
     "hold_kinds": _several(HOLD),
     "exceptions": _several(
@@ -221,8 +222,11 @@ EVENTS: dict[str, frozenset[str]] = {
     "notice_sent": _BASE | {"subject_tag", "key_epoch", "code"},
     # The statutory archive, keys, readers.
     "archive_written": _BASE | {"rule_id", "object_digest", "rows"},
+    "archive_retained": _BASE | {"rule_id", "object_digest", "basis", "until"},
+    "archive_destroy_attempted": _BASE | {"rule_id", "object_digest"},
     "archive_destroyed": _BASE | {"rule_id", "object_digest"},
     "archive_read": _BASE | {"actor"},
+    "key_destroy_attempted": _BASE,
     "key_destroyed": _BASE,
     "tag_opened": _BASE | {"actor", "subject_tag", "key_epoch"},
     "access_digest": _BASE | {"receipt_sha256", "counts"},

@@ -47,9 +47,19 @@ class TileReader:
 def row_proof(store: EvidenceStore, vkey: str, index: int) -> str:
     """Return the proof that entry `index` is in the log, with the checkpoint it leads to."""
     text, shown = _published(store, vkey)
-    proof = tree.inclusion_proof(TileReader(store, shown.size).node, index, shown.size)
+    return row_proof_at(store, text, shown.size, index)
+
+
+def row_proof_at(store: EvidenceStore, note: str, size: int, index: int) -> str:
+    """Return the same proof towards a signed checkpoint `note` over `size` entries."""
+    return proof_text(TileReader(store, size).node, note, size, index)
+
+
+def proof_text(nodes: tree.Nodes, note: str, size: int, index: int) -> str:
+    """Return a `.tlog-proof` from any reader of nodes."""
+    proof = tree.inclusion_proof(nodes, index, size)
     lines = [HEADER, f"index {index}", *(base64.b64encode(h).decode() for h in proof)]
-    return "\n".join(lines) + "\n\n" + text
+    return "\n".join(lines) + "\n\n" + note
 
 
 def check_row(proof: str, entry: bytes, vkey: str) -> int:

@@ -71,7 +71,7 @@ def _fetch(engine: Engine, store: EvidenceStore, shown: Checkpoint, spool: IO[by
     """Read the bucket's log, compare its beginning with ours, put the rest into `spool`; return the frontier."""
     frontier: list[bytes] = []
     ours = (leaf for page in bodies(engine, 0, known) for _, leaf in page)
-    for at, body in enumerate(_bucket_entries(store, shown.size)):
+    for at, body in enumerate(bucket_entries(store, shown.size)):
         leaf = tree.leaf_hash(body)
         tree.append(frontier, at, leaf)
         if at >= known:
@@ -86,7 +86,8 @@ def _fetch(engine: Engine, store: EvidenceStore, shown: Checkpoint, spool: IO[by
     return frontier
 
 
-def _bucket_entries(store: EvidenceStore, size: int) -> Iterator[bytes]:
+def bucket_entries(store: EvidenceStore, size: int) -> Iterator[bytes]:
+    """Yield the first `size` entries of the bucket's log."""
     for index, width in tiles.bundle_widths(size):
         # An unfinished bundle may have been finished since; a full one holds the same beginning.
         key, count = tiles.path(tiles.ENTRIES, index, width), width

@@ -59,6 +59,12 @@ class Bucket(Part):
     prefix: str = ""
 
 
+class ArchiveBucket(Bucket):
+    """The statutory archive. `key_backup_days`: how long a backup of our database may hold a key destroyed today."""
+
+    key_backup_days: Annotated[int, Field(ge=0, le=365)]
+
+
 class Settings(Part):
     """The privacy officer's choices that are not a rule of their own."""
 
@@ -82,7 +88,7 @@ class Settings(Part):
     notice_days_material: Annotated[int, Field(ge=30, le=365)]
     breach_hours: Annotated[int, Field(ge=1, le=72)]
     child_age: Annotated[int, Field(ge=14, le=19)]
-    archive: Bucket
+    archive: ArchiveBucket
     evidence: Bucket
 
 

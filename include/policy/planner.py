@@ -151,7 +151,22 @@ def _disposal(case: _Case, target: Target, start: Start) -> PlannedDisposal:
         destroy_by=term.destroy_by,
         reasons=reasons,
         held_by=held_by,
+        moved_by=_moved_by(case, target, start.term, term),
     )
+
+
+def _moved_by(case: _Case, target: Target, own: Term, term: Term) -> tuple[tuple[str, date], ...]:
+    """Name what made the last day later than the rule's own, with the day from which anybody can recompute it."""
+    if term.last_day == own.last_day:
+        return ()
+    held = {(h.kind, term.last_day) for h in case.holds if h.released_on == term.last_day}
+    floors = {
+        (rule.id, event.date)
+        for rule in target.floors
+        for trigger in rule.triggers
+        for event in case.events.get(trigger.event, ())[-1:]
+    }
+    return tuple(sorted(held or floors))[:8]
 
 
 def _raised(

@@ -52,6 +52,8 @@ class PlannedDisposal:
     destroy_by: date
     reasons: tuple[FieldReason, ...] = field(repr=False)
     held_by: tuple[str, ...] = ()
+    moved_by: tuple[tuple[str, date], ...] = ()
+    """What makes the last day later than the rule's own: a floor (rule id) or a released hold (kind), and its day."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Places where data lives; this folder is the registry.
 
-A processor is a class `Processor` in a file of its own here. It locates what a place holds of a person, acts on it step by
-step, and reads back what is left. It never decides *whether* to act (the planner and the disposals do) and never writes
-evidence. All methods work on batches, and every one may be run again at any time:
+A processor is a class `Processor` in a file of its own here. It locates what a place holds of a person, acts on it
+step by step, and reads back what is left. It never decides *whether* to act (the planner and the disposals do) and
+never writes evidence. All methods work on batches, and every one may be run again at any time:
 
     processor = load("zendesk")(site)
     found = processor.locate(subjects)            # reads only
@@ -55,9 +55,9 @@ class Subject:
 class Found:
     """What `locate` found for one disposal.
 
-    `outcome` is LOCATED (also when `count` is 0), BLOCKED (the place itself shows a hold; `code` names it, `until` the next
-    look if known) or FAILED with a code such as `ambiguous` or `no_identifier` (that one disposal waits for a person).
-    `locator` is JSON: processor object ids, and an e-mail only where the API has no other key.
+    `outcome` is LOCATED (also when `count` is 0), BLOCKED (the place itself shows a hold; `code` names it, `until`
+    the next look if known) or FAILED with a code such as `ambiguous` or `no_identifier` (that one disposal waits for
+    a person). `locator` is JSON: processor object ids, and an e-mail only where the API has no other key.
     """
 
     disposal_id: str
@@ -92,13 +92,13 @@ class Work:
 class Result:
     """What is known about one disposal after `act` or `read_back`.
 
-    From `act`: ACCEPTED (this step's call was taken; the next step may run), AWAITING (the step is not finished; it is called
-    again on `until`), RETAINED (`basis`, `until`: e.g. Object Lock), BLOCKED (`code`), MANUAL_PENDING (`until` = due) or
-    FAILED (`code`). From `read_back`: CONFIRMED_ABSENT, CONFIRMED_ANONYMISED, AWAITING, RETAINED, RETAINED_BY_PROCESSOR
-    (`basis`), EXPIRES_BY_PROCESSOR (`until`), MANUAL_PENDING (`until`), or FAILED with `still_present`.
-    `locator`, when given, replaces the stored one (job ids, for example). Codes are enum-like words, never a processor's text.
-    `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried again on the next run, and one
-    with code `STALE_LOCATOR` is located (and extracted) anew first.
+    From `act`: ACCEPTED (this step's call was taken; the next step may run), AWAITING (the step is not finished; it
+    is called again on `until`), RETAINED (`basis`, `until`: e.g. Object Lock), BLOCKED (`code`), MANUAL_PENDING
+    (`until` = due) or FAILED (`code`). From `read_back`: CONFIRMED_ABSENT, CONFIRMED_ANONYMISED, AWAITING, RETAINED,
+    RETAINED_BY_PROCESSOR (`basis`), EXPIRES_BY_PROCESSOR (`until`), MANUAL_PENDING (`until`), or FAILED with
+    `still_present`. `locator`, when given, replaces the stored one (job ids, for example). Codes are enum-like words,
+    never a processor's text. `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried
+    again on the next run, and one with code `STALE_LOCATOR` is located (and extracted) anew first.
     """
 
     disposal_id: str
@@ -122,10 +122,11 @@ STALE_LOCATOR = "changed_since_located"
 class Record:
     """One source record a law may keep, as extracted before any act on the source.
 
-    `kind` is `payment`, `contract`, `withdrawal`, `complaint` or `credit_record`; `source_id` identifies it at the place (it
-    leaves this process only as a keyed digest). `items` holds flat values under the schedule's item names (`name`, `email`,
-    `fee.billed`, `fee.received_at`, …); anything may be in it, the archive keeps only the law's closed list. `dates` holds the
-    Asia/Seoul dates the law's clocks start from (`transaction`, `paid_and_supplied`, `contract_ended`, `case_closed`, `recorded`).
+    `kind` is `payment`, `contract`, `withdrawal`, `complaint` or `credit_record`; `source_id` identifies it at the
+    place (it leaves this process only as a keyed digest). `items` holds flat values under the schedule's item names
+    (`name`, `email`, `fee.billed`, `fee.received_at`, …); anything may be in it, the archive keeps only the law's
+    closed list. `dates` holds the Asia/Seoul dates the law's clocks start from (`transaction`, `paid_and_supplied`,
+    `contract_ended`, `case_closed`, `recorded`).
     """
 
     disposal_id: str
@@ -151,11 +152,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything a processor gets from outside: its connection, its section of the schedule, the clock and shared means.
+    """Everything a processor gets from outside: connection, its section of the schedule, clock and shared means.
 
-    `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose members or
-    sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to wait first.
-    `ours` names the archive and evidence buckets, which are never a place to erase.
+    `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose
+    members or sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to
+    wait first. `ours` names the archive and evidence buckets, which are never a place to erase.
     """
 
     connection: Connection
@@ -177,7 +178,7 @@ class ProcessorContract(Protocol):
     def __init__(self, site: Site) -> None: ...
 
     def check(self) -> None:
-        """Prove with reads only that connection and permissions suffice; raise `Refused` or `ConfigurationError` if not."""
+        """Prove with reads only that connection and rights suffice, else raise `Refused` or `ConfigurationError`."""
 
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
         """Return one `Found` per subject, in order."""

@@ -42,7 +42,7 @@ def usable(account_id: str) -> bool:
 
 
 def places(connection: Connection, settings: Mapping[str, Any], ours: frozenset[str]) -> tuple[Place, ...]:
-    """Return the places of the schedule, or the connection's own bucket with the usual prefix; never a bucket of `ours`."""
+    """Return the places of the schedule, or the connection's own bucket and the usual prefix; never one of `ours`."""
     refused = ours | set(settings.get("refused_buckets", ()))
     raw = settings.get("places") or [{}]
     found = tuple(_place(connection, p, refused) for p in raw)

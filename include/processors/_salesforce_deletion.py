@@ -159,7 +159,9 @@ class Deletion:
         except Rejected:  # it was used before
             state = self.client.job_state(job)
             if state not in WORKING:
-                ids = self._not_done_by(job, state, ids)
+                if state == "Open":
+                    self.client.abort_job(job)
+                ids = self.present(batch, [kind]).get(kind, [])  # what that job calls done, and kept, is sent again
                 if not ids:
                     return {}
                 job = self._new_job(kind)
@@ -171,15 +173,6 @@ class Deletion:
         report = self.client.job_report(job)
         missing = {i: "unprocessed" for i in ids if i not in report.done and i not in report.failed}
         return missing | {i: c for i, c in report.failed.items() if i in set(ids)}
-
-    def _not_done_by(self, job: str, state: str, ids: Sequence[str]) -> list[str]:
-        """Return the rows an earlier job has not deleted; one that was filled but never closed is given up."""
-        if state == "Open":
-            self.client.abort_job(job)
-        if state not in {"JobComplete", "Failed"}:
-            return list(ids)
-        done = self.client.job_report(job).done
-        return [i for i in ids if i not in done]
 
     def purge(self, batch: Batch) -> None:
         """Empty the recycle bin of rows that were in it before we came."""

@@ -118,7 +118,8 @@ class Search(Owners):
             # The twin of a person account goes with its Account and never by itself.
             self.parents["Contact"][identifier] = (account, CUSTOMER)
             return
-        dataset = MARKETING if kind == "Lead" and not row.get("IsConverted") else CUSTOMER
+        # A Lead is marketing data, converted or not: what the contract needs is in the Contact it became.
+        dataset = MARKETING if kind == "Lead" else CUSTOMER
         self._claim(account, kind, row, dataset)
         twin = str(row.get("PersonContactId") or "")
         if kind == "Account" and ID.fullmatch(twin):

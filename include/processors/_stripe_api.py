@@ -1,8 +1,8 @@
 """One gate to Stripe: pace, idempotency, bounded retries, and errors that carry codes only.
 
 Facts it guards against (stripe 16.1.0): `StripeClient` never retries by itself, loses `code` on 401, 403, 429 and
-5xx, quotes the whole body in its exceptions, logs e-mail addresses at INFO, and follows redirects. Replies leave here
-as plain dictionaries; what Stripe said in words never does.
+5xx, quotes the whole body in its exceptions, logs e-mail addresses at INFO, and (with its own HTTP client) follows
+redirects. Replies leave here as plain dictionaries; what Stripe said in words never does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from urllib.parse import quote
 from include.connections import TIMEOUT_SECONDS
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.processors import Quota, Site
+from include.processors._stripe_http import http_client
 
 NAME = "stripe"
 PREVIEW_VERSION = "2026-09-30.preview"
 TRIES = 3
 PATIENCE_SECONDS = 20.0
 BLOCK = 5
-"""Calls reserved at once, so that the shared quota row is not written for every call."""
+"""Calls reserved at once, so that the shared quota row is not written for every call; more where limits are wider."""
 
 _PER_ENDPOINT = (
     "list customers", "show customers", "change customers", "list charges", "show charges", "change charges",
@@ -92,6 +93,7 @@ class Api:
         self._seen = threading.local()
         self._client = _client(connection.password, connection.endpoint_url, self._see)
         self._credit: dict[str, int] = {}
+        self._block = max(BLOCK, int(BLOCK * float(connection.extra.get("limit_factor", 1)) / 4))
         self._lock = threading.Lock()
 
     def get(self, path: str, *, preview: bool = False, **params: Any) -> dict[str, Any]:
@@ -106,19 +108,24 @@ class Api:
         """Delete one object."""
         return self._call("delete", path, params)
 
+    def page(self, path: str, *, preview: bool = False, **params: Any) -> dict[str, Any]:
+        """Return one page of a list: `data`, and in `has_more` whether others follow."""
+        page = self._call("get", path, {"limit": 100, **params}, preview=preview)
+        rows, more = page.get("data"), page.get("has_more")
+        if not isinstance(rows, list) or not isinstance(more, bool) or not all(_is_object(r) for r in rows):
+            raise Unreachable(NAME, "odd_list", status=200)
+        return page
+
     def pages(self, path: str, *, preview: bool = False, **params: Any) -> list[dict[str, Any]]:
         """Return all objects of a list, following its cursor."""
         found: list[dict[str, Any]] = []
         cursor: dict[str, Any] = {}
         while True:
-            page = self._call("get", path, {"limit": 100, **params, **cursor}, preview=preview)
-            rows, more = page.get("data"), page.get("has_more")
-            if not isinstance(rows, list) or not isinstance(more, bool) or not all(_is_object(r) for r in rows):
-                raise Unreachable(NAME, "odd_list", status=200)
-            found += rows
-            if not more:
+            page = self.page(path, preview=preview, **params, **cursor)
+            found += page["data"]
+            if not page["has_more"]:
                 return found
-            following = {"page": page["next_page"]} if page.get("next_page") else _after(rows)
+            following = {"page": page["next_page"]} if page.get("next_page") else _after(page["data"])
             if following == cursor:
                 raise Unreachable(NAME, "endless_list", status=200)
             cursor = following
@@ -158,16 +165,16 @@ class Api:
             failure = _Again(Unreachable(NAME, "odd_answer", status=200))
         raise failure
 
-    def _see(self, response: Any, *_args: Any, **_keywords: Any) -> None:
+    def _see(self, status: int, headers: Mapping[str, str]) -> None:
         """Note status and headers of an answer, whatever the SDK makes of its body."""
-        self._seen.status = int(response.status_code)
-        self._seen.headers = {str(k).lower(): str(v) for k, v in response.headers.items()}
+        self._seen.status = status
+        self._seen.headers = {name.lower(): value for name, value in headers.items()}
 
     def _pace(self, quota: str) -> None:
         with self._lock:
             wait = 0.0
             if self._credit.get(quota, 0) < 1:
-                wait, self._credit[quota] = self._reserve(quota, BLOCK), BLOCK
+                wait, self._credit[quota] = self._reserve(quota, self._block), self._block
             self._credit[quota] -= 1
         if wait > PATIENCE_SECONDS:
             raise RateLimited(NAME, retry_after=wait, code="own_quota", status=None)
@@ -183,25 +190,17 @@ class _Again(Exception):
         self.error, self.seconds, self.here = error, seconds, here
 
 
-def _client(key: str, address: str | None, see: Callable[..., None]) -> Any:
+def _client(key: str, address: str | None, see: Callable[[int, Mapping[str, str]], None]) -> Any:
     """Return a client whose every base address is ours and that neither retries, reports, redirects nor chats."""
-    import requests
     import stripe
 
     stripe.enable_telemetry = False
     logging.getLogger("stripe").setLevel(logging.WARNING)
-    session = requests.Session()
-    session.max_redirects = 0
-    session.hooks["response"].append(see)
-    session.trust_env = address is None  # a redirected client must not be led elsewhere by proxy variables or netrc
     options: dict[str, Any] = {}
     if address:
         options["base_addresses"] = dict.fromkeys(("api", "files", "connect", "meter_events"), address)
     return stripe.StripeClient(
-        key,
-        max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=session),
-        **options,
+        key, max_network_retries=0, http_client=http_client(address, TIMEOUT_SECONDS, see), **options
     )
 
 

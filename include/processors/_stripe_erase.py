@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from include.outcomes import Outcome
-from include.processors import Result, Work
+from include.processors import STALE_LOCATOR, Result, Work
 from include.processors._stripe_api import Api, Declined, safe_id
-from include.processors._stripe_find import Dealings, Finder
+from include.processors._stripe_find import Dealings, Finder, settled
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
 CANCELABLE = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
@@ -28,6 +28,7 @@ REDACTED = "[redacted]"
 """What Stripe shows in place of a redacted value; such an object takes no update."""
 
 BLANK_BILLING: dict[str, Any] = {"address": "", "email": "", "name": "", "phone": ""}
+UNEXPECTED_STATE = "payment_intent_unexpected_state"
 SAMPLE = 10
 
 
@@ -36,33 +37,40 @@ class Eraser:
 
     def __init__(self, api: Api, finder: Finder, *, invoice_usage: bool) -> None:
         self.api, self.finder, self.invoice_usage = api, finder, invoice_usage
+        self._final: set[tuple[Any, Any]] = set()  # states in which Stripe said that it takes no more than `rest`
 
-    def _living(self, locator: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _living(self, locator: Mapping[str, Any], **params: Any) -> list[dict[str, Any]]:
         """Return the located customers that are not deleted yet."""
-        rows = [self.finder.customer(key) for key in locator.get("customers", ())]
+        rows = [self.finder.customer(key, **params) for key in locator.get("customers", ())]
         return [row for row in rows if row.get("deleted") is not True]
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
     def cancel_subscriptions(self, work: Work) -> Result:
         """End the subscriptions, with a last invoice over the usage owed; what must wait first, waits."""
         for customer in self._living(work.locator):
-            code = self._hold(customer)
-            if code:
-                return Result(work.disposal_id, Outcome.BLOCKED, code=code)
+            stopped = self._stopped(work, customer)
+            if stopped:
+                return stopped
             rows = self.api.pages("/v1/subscriptions", customer=customer["id"], status="all")
             running = [row for row in rows if row.get("status") not in ENDED]
             for row in running:
                 self._cancel(row["id"])
-            code = self._hold(customer) if running else None
-            if code:
-                return Result(work.disposal_id, Outcome.BLOCKED, code=code)
+            stopped = self._stopped(work, customer) if running else None
+            if stopped:
+                return stopped
         return Result(work.disposal_id, Outcome.ACCEPTED)
 
-    def _hold(self, customer: dict[str, Any]) -> str | None:
+    def _stopped(self, work: Work, customer: dict[str, Any]) -> Result | None:
+        """Return what keeps this customer: a hold, or a dealing that came after the extract and is not archived yet."""
         done = Dealings()
         self.finder.balance(done, customer)
         self.finder.of_customer(done, customer["id"])
-        return sorted(done.holds)[0] if done.holds else None
+        if done.holds:
+            return Result(work.disposal_id, Outcome.BLOCKED, code=sorted(done.holds)[0])
+        seen = {*work.locator.get("charges", ()), *work.locator.get("invoices", ())}
+        if {c["id"] for c in done.charges} | settled(done.invoices) <= seen:
+            return None
+        return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
 
     def _cancel(self, key: str) -> None:
         path = f"/v1/subscriptions/{safe_id(key)}"
@@ -74,20 +82,25 @@ class Eraser:
 
     # -- detach ----------------------------------------------------------------------------------------------------
     def detach(self, work: Work) -> Result:
-        """Detach cards and legacy sources, delete tax ids, cancel what was begun and never paid."""
-        for customer in self._living(work.locator):
+        """Detach cards and legacy sources, delete tax ids, cancel cards that were begun to be set up."""
+        for customer in self._living(work.locator, expand=["sources", "tax_ids"]):
             path = f"/v1/customers/{safe_id(customer['id'])}"
             for part in ("payment_methods", "sources", "tax_ids"):
-                rows = self.api.pages(f"{path}/{part}")
+                rows = self._attached(path, part, customer.get(part))
                 for row in rows:
                     self._take_off(path, part, row["id"])
                 if rows and self.api.pages(f"{path}/{part}"):
                     return Result(work.disposal_id, Outcome.FAILED, code="still_attached")
-            for kind in ("payment_intents", "setup_intents"):
-                for row in self.api.pages(f"/v1/{kind}", customer=customer["id"]):
-                    if row.get("status") in CANCELABLE:
-                        self.api.post(f"/v1/{kind}/{safe_id(row['id'])}/cancel")
+            for row in self.api.pages("/v1/setup_intents", customer=customer["id"]):
+                if row.get("status") in CANCELABLE:
+                    self.api.post(f"/v1/setup_intents/{safe_id(row['id'])}/cancel")
         return Result(work.disposal_id, Outcome.ACCEPTED)
+
+    def _attached(self, customer: str, part: str, shown: object) -> list[dict[str, Any]]:
+        """Return what hangs below a customer: as the customer shows it where that is all, else as listed."""
+        if isinstance(shown, dict) and shown.get("has_more") is False and isinstance(shown.get("data"), list):
+            return list(shown["data"])
+        return self.api.pages(f"{customer}/{part}")
 
     def _take_off(self, customer: str, part: str, key: str) -> None:
         """Detach or delete one part; what it says counts for nothing, the list is read again.
@@ -106,22 +119,26 @@ class Eraser:
 
     # -- scrub -----------------------------------------------------------------------------------------------------
     def scrub(self, work: Work) -> Result:
-        """Blank what updates can reach. The opaque account id stays (or is set) on the customer until it is deleted.
+        """Blank what updates can reach, then cancel what was begun and never paid: a final payment takes less.
 
-        Without it a customer whose e-mail is gone could not be found again, should a hold stop the deletion.
+        The opaque account id stays (or is set) on the customer until it is deleted. Without it a customer whose
+        e-mail is gone could not be found again, should a hold stop the deletion.
         """
         living = self._living(work.locator)
         for customer in living:
             changes = self._customer_changes(customer, work.account_id)
             if changes:
                 self.api.post(f"/v1/customers/{safe_id(customer['id'])}", changes)
-        unblanked = 0
+        unblanked, owners = 0, {customer["id"] for customer in living}
         for kind, path, no_shipping in (
             ("charges", "/v1/charges", BLANK_SHIPPING),
             ("intents", "/v1/payment_intents", ""),
         ):
             for row in self._payments(path, living, work.locator.get(kind, ())):
-                unblanked += not self._blank(f"{path}/{safe_id(row['id'])}", row, no_shipping)
+                one = f"{path}/{safe_id(row['id'])}"
+                unblanked += not self._blank(one, row, no_shipping)
+                if kind == "intents" and row.get("status") in CANCELABLE and row.get("customer") in owners:
+                    self.api.post(f"{one}/cancel")
         return Result(work.disposal_id, Outcome.ACCEPTED, code="left_to_redaction" if unblanked else None)
 
     def _customer_changes(self, customer: Mapping[str, Any], account_id: str) -> dict[str, Any]:
@@ -164,12 +181,16 @@ class Eraser:
             changes["shipping"] = no_shipping
         if not changes:
             return True
-        try:
-            self.api.post(path, changes)
-            return True
-        except Declined:  # a final PaymentIntent takes no more than description and metadata
-            rest: dict[str, Any] = {name: "" for name in ("description", "metadata") if name in changes}
-        if rest:
+        rest: dict[str, Any] = {name: "" for name in ("description", "metadata") if name in changes}
+        state = (row.get("object"), row.get("status"))
+        if rest == changes or state not in self._final:
+            try:
+                self.api.post(path, changes)
+                return True
+            except Declined as declined:  # a final PaymentIntent takes no more than description and metadata
+                if declined.code == UNEXPECTED_STATE:
+                    self._final.add(state)
+        if rest and rest != changes:
             try:
                 self.api.post(path, rest)
             except Declined:

@@ -69,11 +69,17 @@ class Exporter:
         return records
 
     def _settled(self, key: str) -> list[dict[str, Any]]:
-        """Return all charges, read again until none was made while the list was paged (new ones go on page 1)."""
+        """Return all charges, read again until none was made while the list was paged (new ones go on page 1).
+
+        One page shows one moment.
+        """
+        first = self.api.page("/v1/charges", customer=key)
+        if not first["has_more"]:
+            return list(first["data"])
         known: dict[str, dict[str, Any]] = {c["id"]: c for c in self.api.pages("/v1/charges", customer=key)}
         for _ in range(5):
-            first = self.api.get("/v1/charges", customer=key, limit=100)
-            fresh = [c for c in first.get("data") or [] if c["id"] not in known]
+            first = self.api.page("/v1/charges", customer=key)
+            fresh = [c for c in first["data"] if c["id"] not in known]
             if not fresh:
                 break
             known = {c["id"]: c for c in self.api.pages("/v1/charges", customer=key)}

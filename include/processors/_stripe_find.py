@@ -7,7 +7,7 @@ search knows is read again. A customer that carries another account's id is not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -24,6 +24,11 @@ OPEN_DISPUTES = frozenset(
 )  # fmt: skip
 PENDING_REFUNDS = frozenset({"pending", "requires_action"})
 BUSY_INTENTS = frozenset({"processing", "requires_capture"})
+
+
+def settled(invoices: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the ids of invoices that are records of a payment or of one written off."""
+    return {str(i["id"]) for i in invoices if i.get("status") in {"paid", "uncollectible"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,9 @@ class Finder:
                 self._take(found, self.customer(row["id"]), account_id, set())
         return list(found.live)
 
-    def customer(self, key: str) -> dict[str, Any]:
+    def customer(self, key: str, **params: Any) -> dict[str, Any]:
         """Return one customer as it is now: whole, or `{id, object, deleted}`."""
-        return self.api.get(f"/v1/customers/{safe_id(key)}")
+        return self.api.get(f"/v1/customers/{safe_id(key)}", **params)
 
     def _searched(self, account_id: str, addresses: Sequence[str]) -> Iterator[dict[str, Any]]:
         clauses = [f"metadata[{quoted(self.policy.metadata_key)}]:{quoted(account_id)}"] if account_id else []

@@ -66,9 +66,11 @@ def pairs(group: Roots) -> set[tuple[str, str]]:
 class Redactor:
     """Creates and finishes redaction jobs for located people."""
 
-    def __init__(self, api: Api, finder: Finder, as_of: date, *, window: timedelta, poll_seconds: float) -> None:
+    def __init__(
+        self, api: Api, finder: Finder, as_of: date, *, window: timedelta, poll_seconds: float, threads: int = 1
+    ) -> None:
         self.api, self.finder, self.as_of = api, finder, as_of
-        self.window, self.poll_seconds = window, poll_seconds
+        self.window, self.poll_seconds, self.threads = window, poll_seconds, threads
 
     # -- create ----------------------------------------------------------------------------------------------------
     def create(self, work: Work) -> Result:
@@ -154,7 +156,7 @@ class Redactor:
         pause = min(0.2, self.poll_seconds / 4)
         while waiting:
             looked = each(
-                waiting, lambda w: self._look(w, revalidated), threads=1,
+                waiting, lambda w: self._look(w, revalidated), threads=self.threads,
                 failed=lambda w, code, status: Result(w.disposal_id, Outcome.FAILED, code=code, http_status=status),
             )  # fmt: skip
             done.update({work.disposal_id: r for work, r in zip(waiting, looked, strict=True) if r is not None})
@@ -182,9 +184,11 @@ class Redactor:
                 job = self.api.get(f"{JOBS}/{safe_id(stored['id'])}", preview=True)
                 result = self._move(work, job, revalidated)
             except Declined as declined:
+                if declined.missing:  # an id we were given for a job that is not there: it redacts nothing
+                    return self._again(work, "redaction_job_missing", [j for j in jobs if j["id"] != stored["id"]])
                 return Result(
                     work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
-                    needs_person=declined.missing or declined.unrecognized,
+                    needs_person=declined.unrecognized,
                 )  # fmt: skip
             if result is not None:
                 return result

@@ -19,7 +19,7 @@ from include.processors._zendesk_client import Client, Row
 from include.processors._zendesk_find import users_by_external_id
 from include.processors._zendesk_redact import what_is_left
 
-METHOD = "users, tickets and comments re-read; compliance_deletion_statuses"
+METHOD = "users_tickets_comments_and_compliance_read"
 SAMPLE = 5
 SCRUBBED_NAME = "Permanently Deleted User"
 

@@ -115,9 +115,7 @@ class Processor:
             same = []
             for target in targets:
                 if _grew(target.rows, now.get(target.disposal_id, {})):
-                    results[target.disposal_id] = Result(
-                        target.disposal_id, Outcome.FAILED, code=STALE_LOCATOR
-                    )
+                    results[target.disposal_id] = Result(target.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
                 else:
                     same.append(target)
                     results[target.disposal_id] = Result(target.disposal_id, Outcome.ACCEPTED)

@@ -51,7 +51,9 @@ class Processor:
     def __init__(self, site: Site, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._as_of = site.as_of
         self._look_again = timedelta(days=int(site.settings.get("hold_review_days", 30)))
-        self._buckets = [Bucket(p, site.connection, sleep=sleep) for p in places(site.connection, site.settings, site.ours)]
+        self._buckets = [
+            Bucket(p, site.connection, sleep=sleep) for p in places(site.connection, site.settings, site.ours)
+        ]
 
     def check(self) -> None:
         """List one version in every place."""

@@ -89,7 +89,7 @@ class Redaction(Frame):
         for root, key in ids:
             if self.store.get(ROOTS[root], key) is None:
                 raise missing(ROOTS[root], key, param=f"objects[{root}]", status=400)
-            if any(key in job["objects"].get(root, []) for job in self._live_jobs()):
+            if self._in_live_job(root, key):
                 raise Bad(400, None, f"The object {key} {CANNOT_REDACT_AGAIN}.")
         job = {
             "id": f"prj_{self.store.next_id('redaction_job'):08d}",
@@ -103,6 +103,8 @@ class Redaction(Frame):
             "_errors": [],
         }
         self.store.put("redaction_job", job["id"], job)
+        for root, key in ids:
+            self.store.put("_in_job", f"{root} {key}", {"job": job["id"]})
         reply = json_reply(200, self._shown(job))
         self.store.update("redaction_job", job["id"], status="validating")
         return reply
@@ -149,8 +151,10 @@ class Redaction(Frame):
             raise Bad(400, None, f"The redaction job cannot do this in status {job['status']}.")
         return job
 
-    def _live_jobs(self) -> list[dict[str, Any]]:
-        return [job for job in self.store.all("redaction_job") if job["status"] not in {"canceled"}]
+    def _in_live_job(self, root: str, key: str) -> bool:
+        note = self.store.get("_in_job", f"{root} {key}")
+        job = self.store.get("redaction_job", note["job"]) if note else None
+        return job is not None and job["status"] != "canceled"
 
     def _shown(self, job: Mapping[str, Any]) -> dict[str, Any]:
         shown = {key: value for key, value in job.items() if not key.startswith("_")}
@@ -189,14 +193,25 @@ class Redaction(Frame):
             "charge", "checkout_session", "credit_note", "customer", "invoice", "payment_intent", "payment_method",
             "setup_intent", "source", "subscription", "tax_id",
         ):  # fmt: skip
-            for row in self.store.all(kind):
-                owner = row["id"] if kind == "customer" else row.get("customer") or row.get("_was_of")
-                if owner in customers or (kind, row["id"]) in roots or row.get("payment_intent") in intents:
-                    if kind == "charge":
-                        charges.add(row["id"])
-                    yield kind, row
+            for row in self._pulled(kind, customers, intents, roots):
+                if kind == "charge":
+                    charges.add(row["id"])
+                yield kind, row
         for kind in ("dispute", "refund"):
-            yield from ((kind, row) for row in self.store.all(kind) if row["charge"] in charges)
+            for key in sorted(charges):
+                yield from ((kind, row) for row in self.store.where(kind, "charge", key))
+
+    def _pulled(
+        self, kind: str, customers: set[str], intents: set[str], roots: set[tuple[str, str]]
+    ) -> list[dict[str, Any]]:
+        """Return the objects of a kind that are roots or belong (or once belonged) to one."""
+        rows = [self.store.get(kind, key) for root, key in sorted(roots) if root == kind]
+        for key in sorted(customers):
+            rows += self.store.where(kind, "customer", key)
+            rows += [row for row in self.store.where(kind, "_was_of", key) if not row.get("customer")]
+        for key in sorted(intents):
+            rows += self.store.where(kind, "payment_intent", key)
+        return list({row["id"]: row for row in rows if row is not None}.values())
 
     def _errors(self, job: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
         now = self.now().timestamp()

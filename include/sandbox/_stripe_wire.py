@@ -150,12 +150,15 @@ def parse_search(query: str) -> Callable[[Mapping[str, Any]], bool]:
         if clause["field"] not in {"email", "name", "phone", "metadata"}:
             raise Bad(400, None, f"Field `{clause['field']}` is an unsupported search field.", param="query")
     some = any if words == {"OR"} else all
-    return lambda row: some(_clause_hits(clause, row) for clause in clauses)
+    tests = [_test(clause) for clause in clauses]
+    return lambda row: some(test(row) for test in tests)
 
 
-def _clause_hits(clause: re.Match[str], row: Mapping[str, Any]) -> bool:
-    value = re.sub(r"\\(.)", r"\1", clause["value"])
-    if clause["field"] == "metadata":
+def _test(clause: re.Match[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Return what tells whether a customer meets one clause."""
+    field, value = clause["field"], re.sub(r"\\(.)", r"\1", clause["value"])
+    if field == "metadata":
         key = re.sub(r"\\(.)", r"\1", clause["key"] or "")
-        return bool((row.get("metadata") or {}).get(key) == value)
-    return value.casefold() in str(row.get(clause["field"]) or "").casefold()
+        return lambda row: (row.get("metadata") or {}).get(key) == value
+    part = value.casefold()
+    return lambda row: part in str(row.get(field) or "").casefold()

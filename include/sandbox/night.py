@@ -25,8 +25,8 @@ import httpx
 from sqlalchemy import Engine, func, select
 
 from include import accounts, database, keys
-
-from include.database import archive_object, entry, run as run_table  # isort: skip
+from include.database import archive_object, disposal, entry
+from include.database import run as run_table
 from include.disposals import Context, guards, holds
 from include.disposals.reporting import export_run, summary, waiting_for_a_person
 from include.evidence.tags import SubjectTags
@@ -77,9 +77,8 @@ def run(stack: Stack, *, as_of: date | None, accounts: int, seed: int) -> None:
             raise RuntimeError(
                 f"The night ended as {state}. `make ui` shows which task and why; the next `make run` goes on."
             )
-        say(
-            f"\nEvidence: {result['export_path']}\nSummary:  .local/run-summary.json\nmake ui   reopens this night in Airflow with its history."
-        )
+        say(f"\nEvidence: {result['export_path']}\nSummary:  {stack.local}/run-summary.json")
+        say("make ui   reopens this night in Airflow with its history.")
         _say_users(stack)
     finally:
         stack.stop()
@@ -244,6 +243,7 @@ def _summarize(stack: Stack, context: Context, airflow_run: str, seconds: float)
         first = connection.execute(select(func.count()).select_from(run_table)).scalar_one() == 1
         archived = connection.execute(select(func.count()).where(archive_object.c.state == "checked")).scalar_one()
         size = connection.execute(select(func.count(entry.c.log_index))).scalar_one()
+        held = connection.execute(select(func.count()).where(disposal.c.code.startswith("hold_"))).scalar_one()
     nightly = stack.local / "exports" / f"{context.as_of.isoformat()}-{str(row.run_id)[:8]}"
     folder = (
         export_run(context, stack.connections["evidence_signing"], None, stack.local / "exports") if first else nightly
@@ -253,7 +253,7 @@ def _summarize(stack: Stack, context: Context, airflow_run: str, seconds: float)
         "accounts_scanned": row.accounts_scanned,
         "due": row.due,
         "disposals": summary(context),
-        "held": row.held,
+        "held": held,
         "archived_objects": archived,
         "evidence_size": size,
         "export_path": str(folder),
@@ -297,7 +297,7 @@ def _certificate(context: Context) -> None:
     fields = json.loads(body.body)
     say(
         f"\nOne certificate in words: at {fields['processor']}, {fields.get('count_before', 0)} records of the subject "
-        f"tagged {fields['subject_tag'][:12]}… were destroyed under rule {fields['rule_id']} ({fields['trigger_event']} on "
-        f"{fields['trigger_date']}, last day {fields['last_day']}, to be destroyed by {fields['destroy_by']}); read "
-        f"back as absent at {fields['recorded_at']}, log index {body.log_index}."
+        f"tagged {fields['subject_tag'][:12]}… were destroyed under rule {fields['rule_id']} "
+        f"({fields['trigger_event']} on {fields['trigger_date']}, last day {fields['last_day']}, to be destroyed by "
+        f"{fields['destroy_by']}); read back as absent at {fields['recorded_at']}, log index {body.log_index}."
     )

@@ -31,7 +31,7 @@ BUCKETS = {"live": False, "archive": True, "evidence": True}
 KEY_YEARS = range(2024, 2046)
 ORIGIN = "evidence.example/erasure"
 LIMIT_FACTOR = 20.0
-"""How much faster than published the stand-ins answer, and how much more of it is ours, so that a night takes minutes."""
+"""How much more than published the stand-ins allow, and we reserve, so that a night takes minutes."""
 SANDBOX_SECRET = {
     "salesforce": salesforce.CONSUMER_SECRET,
     "stripe": "sk_test_sandbox",

@@ -25,19 +25,23 @@ import datetime as dt
 import json
 import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
+
+from include.sandbox._serving import Server
+from include.sandbox._store import Store
+
+__all__ = ["Cut", "Fault", "Frame", "Limit", "Route", "Serving", "Store", "json_reply"]
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -83,85 +87,6 @@ class Fault:
     seconds: float = 0.0
 
 
-class Store:
-    """Objects by kind and id, in memory, written through to SQLite; a request can be undone as a whole."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._kinds: dict[str, dict[str, dict[str, Any]]] = {}
-        self._undo: list[tuple[str, str, dict[str, Any] | None]] = []
-        self._db = sqlite3.connect(str(path) if path else ":memory:", check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS object (kind TEXT, id TEXT, body TEXT, PRIMARY KEY (kind, id))")
-        for kind, key, body in self._db.execute("SELECT kind, id, body FROM object"):
-            self._kinds.setdefault(kind, {})[key] = json.loads(body)
-
-    def get(self, kind: str, key: object) -> dict[str, Any] | None:
-        """Return a copy-free reference to one object, or None; change it only through `put`."""
-        return self._kinds.get(kind, {}).get(str(key))
-
-    def all(self, kind: str) -> list[dict[str, Any]]:
-        """Return all objects of a kind in insertion order."""
-        return list(self._kinds.get(kind, {}).values())
-
-    def keys(self, kind: str) -> list[str]:
-        """Return all ids of a kind in insertion order."""
-        return list(self._kinds.get(kind, {}))
-
-    def put(self, kind: str, key: object, body: Mapping[str, Any]) -> None:
-        """Store one object (a new dictionary is kept)."""
-        objects = self._kinds.setdefault(kind, {})
-        self._undo.append((kind, str(key), objects.get(str(key))))
-        objects[str(key)] = dict(body)
-
-    def update(self, kind: str, key: object, **changes: Any) -> dict[str, Any]:
-        """Change some fields of one object and return it."""
-        body = {**(self.get(kind, key) or {}), **changes}
-        self.put(kind, key, body)
-        return body
-
-    def delete(self, kind: str, key: object) -> None:
-        """Remove one object; nothing happens when it is not there."""
-        objects = self._kinds.setdefault(kind, {})
-        if str(key) in objects:
-            self._undo.append((kind, str(key), objects.pop(str(key))))
-
-    def next_id(self, kind: str, start: int = 1) -> int:
-        """Return a fresh integer id for a kind."""
-        counter = self.update(
-            "_counter", kind, value=max(start, (self.get("_counter", kind) or {"value": start - 1})["value"] + 1)
-        )
-        return int(counter["value"])
-
-    def commit(self) -> None:
-        """Write what changed since the last commit to disk."""
-        if self._undo:
-            self._db.execute("BEGIN")
-            for kind, key in {(k, i) for k, i, _ in self._undo}:
-                body = self.get(kind, key)
-                if body is None:
-                    self._db.execute("DELETE FROM object WHERE kind = ? AND id = ?", (kind, key))
-                else:
-                    self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (kind, key, json.dumps(body)))
-            self._db.execute("COMMIT")
-            self._undo.clear()
-
-    def rollback(self) -> None:
-        """Undo what changed since the last commit."""
-        for kind, key, before in reversed(self._undo):
-            if before is None:
-                self._kinds[kind].pop(key, None)
-            else:
-                self._kinds[kind][key] = before
-        self._undo.clear()
-
-    def dump(self) -> Iterator[dict[str, Any]]:
-        """Yield every object with its kind and id, sorted; counters and other underscore kinds are left out."""
-        for kind in sorted(k for k in self._kinds if not k.startswith("_")):
-            for key in sorted(self._kinds[kind]):
-                yield {"kind": kind, "id": key, **self._kinds[kind][key]}
-
-
 class Cut(Exception):
     """Handlers raise this to cut the connection without an answer."""
 
@@ -190,10 +115,9 @@ class Frame:
         self.lock = threading.RLock()
         self.limit_factor = limit_factor
         self._windows: dict[str, deque[float]] = {limit.group: deque() for limit in self.limits}
-        self._map = Map(
-            [Rule(r.rule, methods=[r.method], endpoint=r) for r in self.routes],
-            strict_slashes=False, merge_slashes=False,
-        )  # fmt: skip
+        rules = [Rule(r.rule, methods=[r.method], endpoint=r) for r in self.routes]
+        paths = Map(rules, strict_slashes=False, merge_slashes=False).bind("127.0.0.1")
+        self._match = lru_cache(maxsize=4096)(paths.match)
 
     # -- clock -----------------------------------------------------------------------------------------------------
     def now(self) -> dt.datetime:
@@ -258,9 +182,8 @@ class Frame:
 
     def _handle(self, request: Request) -> tuple[Response, bool]:
         self.on_clock()
-        adapter = self._map.bind_to_environ(request.environ)
         try:
-            route, arguments = adapter.match()
+            route, arguments = self._match(request.path, request.method)
         except HTTPException:
             return self.not_found(request), request.method not in READS
         changing = request.method not in READS if route.changing is None else route.changing
@@ -363,24 +286,13 @@ class Frame:
         return response(environ, start_response)
 
 
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, *_args: object, **_kwargs: object) -> None:
-        """Say nothing: the stand-in keeps its own log."""
-
-    def log_error(self, *_args: object) -> None:
-        """Say nothing: cut connections are part of the play."""
-
-
 class Serving:
     """A stand-in on a loopback port, in a thread; use as a context manager."""
 
     def __init__(self, standin: Frame, port: int = 0) -> None:
         self.standin = standin
-        self._server = make_server("127.0.0.1", port, standin, threaded=True, request_handler=_Handler)
-        self._server.daemon_threads = True  # type: ignore[attr-defined]
-        self.port = self._server.server_port
+        self._server = Server(port, standin)
+        self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property

@@ -178,10 +178,26 @@ class StandIn(_stripe_privacy.Redaction):
         if unknown:
             name = sorted(unknown)[0]
             raise Bad(400, "parameter_unknown", f"Received unknown parameter: {name}", param=name)
-        rows = [row for row in self.store.all(kind) if row.get("deleted") is not True and listed(kind, row, params)]
+        rows = [
+            row
+            for row in self._candidates(kind, params)
+            if row.get("deleted") is not True and listed(kind, row, params)
+        ]
         answer = paged(rows, params, request.path)
         answer["data"] = [self._out(kind, row, params, prefix="data.") for row in answer["data"]]
         return json_reply(200, answer)
+
+    def _candidates(self, kind: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return a few objects among which all those are that a list with these filters shows."""
+        for name in FILTERS[kind]:
+            wanted = params.get(name)
+            if isinstance(wanted, str) and name != "status":
+                return self.store.where(kind, name, wanted)
+            if isinstance(wanted, dict) and wanted:
+                below, value = next(iter(wanted.items()))
+                if isinstance(value, str):
+                    return self.store.where(kind, f"{name}.{below}", value)
+        return self.store.all(kind)
 
     def show_object(self, request: Request, word: str, key: str) -> Response:
         """Answer GET of one object."""
@@ -206,11 +222,15 @@ class StandIn(_stripe_privacy.Redaction):
         shown = {key: value for key, value in row.items() if not key.startswith("_")}
         asked = set(params.get("expand") or [])
         if kind == "charge" and f"{prefix}refunds" in asked:
-            refunds = [r for r in self.store.all("refund") if r["charge"] == row["id"]]
+            refunds = self.store.where("refund", "charge", row["id"])
             shown["refunds"] = page(refunds[:10], f"/v1/charges/{row['id']}/refunds", more=len(refunds) > 10)
         if kind == "invoice" and f"{prefix}payments" in asked:
-            links = [p for p in self.store.all("invoice_payment") if p["invoice"] == row["id"]]
+            links = self.store.where("invoice_payment", "invoice", row["id"])
             shown["payments"] = page(links[:10], f"/v1/invoice_payments?invoice={row['id']}", more=len(links) > 10)
+        if kind == "customer" and not row.get("deleted"):
+            for part in sorted({"sources", "tax_ids"} & {name.removeprefix(prefix) for name in asked}):
+                rows = self._of(part.removesuffix("s"), row["id"])
+                shown[part] = page(rows[:10], f"/v1/customers/{row['id']}/{part}", more=len(rows) > 10)
         if kind == "payment_intent" and f"{prefix}latest_charge" in asked and row.get("latest_charge"):
             charge = self.store.get("charge", row["latest_charge"])
             shown["latest_charge"] = self._out("charge", charge, {"expand": ["refunds"]}) if charge else None
@@ -280,7 +300,7 @@ class StandIn(_stripe_privacy.Redaction):
         return json_reply(200, gone)
 
     def _of(self, kind: str, key: str) -> list[dict[str, Any]]:
-        return [row for row in self.store.all(kind) if row.get("customer") == key]
+        return self.store.where(kind, "customer", key)
 
     def list_part(self, request: Request, key: str, part: str) -> Response:
         """Answer GET of what hangs below a customer; payment methods of all types, and the legacy sources apart."""

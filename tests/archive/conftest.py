@@ -85,7 +85,7 @@ class Desk:
         """Insert a disposal and return its id."""
         disposal_id = uuid4()
         with self.engine.begin() as connection:
-            run_id = connection.scalar(select(run.c.run_id)) or self._begin(connection)
+            run_id = connection.scalar(select(run.c.run_id).where(run.c.dag_id == "d")) or self._begin(connection)
             connection.execute(
                 insert(disposal).values(
                     disposal_id=disposal_id,

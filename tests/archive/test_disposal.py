@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert, update
 
 from include.archive.bodies import decrypt, lines
-from include.archive.disposal import crypto_erase
+from include.archive.erasure import crypto_erase
 from include.archive.store import ArchiveStore
 from include.database import archive_object, hold
 from include.errors import ArchiveError
@@ -120,9 +119,9 @@ def test_a_hold_that_arrives_while_another_is_copied_is_seen_before_the_intent(d
     wait_until(until)
     calls: list[int] = []
 
-    def placed(connection: Connection, rule_id: str) -> Collection[str]:
+    def placed(connection: Connection, rule_id: str) -> dict[str, date]:
         calls.append(1)
-        return ["a0"] if len(calls) == 1 else ["a0", "a1"]
+        return dict.fromkeys(["a0"] if len(calls) == 1 else ["a0", "a1"], LATER)
 
     assert desk.lapse(as_of=LATER, placed=placed).copied == 2
     held = [r.object_key for r in desk.rows("archive_object") if r.legal_hold]
@@ -147,12 +146,12 @@ def test_crashes_while_lapsing_are_finished_by_the_next_run(desk: Desk) -> None:
     client = desk.store._client
     wait_until(until)
     with pytest.raises(KeyboardInterrupt):
-        desk.lapse(as_of=LATER, computed=lambda _rule: ["a1"], store=_DiesAfterCopying(client, "archive"))
+        desk.lapse(as_of=LATER, computed=lambda _rule: {"a1": LATER}, store=_DiesAfterCopying(client, "archive"))
     assert len(desk.store.versions(key)) == 1
     with pytest.raises(KeyboardInterrupt):
-        desk.lapse(as_of=LATER, computed=lambda _rule: ["a1"], store=_DiesAfterDeleting(client, "archive"))
+        desk.lapse(as_of=LATER, computed=lambda _rule: {"a1": LATER}, store=_DiesAfterDeleting(client, "archive"))
     assert states(desk)[key] == "destroying"
-    assert desk.lapse(as_of=LATER, computed=lambda _rule: ["a1"]).destroyed == 1
+    assert desk.lapse(as_of=LATER, computed=lambda _rule: {"a1": LATER}).destroyed == 1
     held = [r.object_key for r in desk.rows("archive_object") if r.legal_hold and r.state == "checked"]
     assert [names_in(desk, k) for k in held] == [{"Sample Person 0001"}]
     assert desk.events().count("archive_destroy_attempted") == desk.events().count("archive_destroyed") == 1
@@ -193,7 +192,9 @@ def test_governance_is_never_bypassed(desk: Desk) -> None:
 
 def test_one_subjects_keys_can_be_destroyed_early_and_it_is_called_crypto_erase(desk: Desk) -> None:
     key, _ = short_group(desk, 2, seconds=3600)
-    count = crypto_erase(desk.engine, "a0", keys=desk.keys, as_of=TODAY, record=desk.record, key_backup_days=14)
+    count = crypto_erase(
+        desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record, key_backup_days=14
+    )
     assert count == 1
     assert names_in(desk, key) == {"Sample Person 0001"}
     facts = desk.recorded[-1]
@@ -206,7 +207,7 @@ def test_what_a_correction_removed_can_be_archived_again(desk: Desk) -> None:
     terms = short(3600)
     desk.stage("a0", payment(0), terms_of=terms)
     desk.pack()
-    crypto_erase(desk.engine, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
     desk.stage("a0", payment(0), terms_of=terms)
     (key,) = desk.pack().keys
     assert names_in(desk, key) == {"Sample Person 0000"}

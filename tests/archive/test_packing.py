@@ -53,7 +53,7 @@ def test_a_packed_group_is_locked_checked_and_complete(desk: Desk) -> None:
 
 
 def test_nothing_that_a_law_lists_is_lost_and_nothing_else_is_kept(desk: Desk) -> None:
-    for n in range(30):
+    for n in range(60):
         kind = "business" if n % 3 == 0 else "individual"
         desk.stage(f"a{n}", payment(n), subject_type=kind, consumer_like=n % 2 == 0)
     desk.pack()
@@ -62,7 +62,7 @@ def test_nothing_that_a_law_lists_is_lost_and_nothing_else_is_kept(desk: Desk) -
         for tag, rows in opened(desk, row.object_key).items():
             kept |= {(tag, r.rule_id): dict(r.items) for r in rows}
     expected = {}
-    for n in range(30):
+    for n in range(60):
         business = n % 3 == 0
         rules = ["R-02b" if business else "R-02i", *(["R-04"] if not business or n % 2 == 0 else [])]
         for rule_id in rules:
@@ -72,7 +72,7 @@ def test_nothing_that_a_law_lists_is_lost_and_nothing_else_is_kept(desk: Desk) -
     assert kept == expected
 
 
-@pytest.mark.parametrize("subjects", [5, 25])
+@pytest.mark.parametrize("subjects", [5, 50])
 def test_objects_are_bounded_by_laws_and_half_weeks_not_by_people(desk: Desk, subjects: int) -> None:
     for n in range(subjects):
         for rule_id in ("R-02i", "R-04"):

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROBE = textwrap.dedent(
-    """
-    import json, sys, time
-    started = time.monotonic()
-    from airflow.dag_processing.dagbag import DagBag
-    DagBag(dag_folder="tests/dags/none")  # what Airflow itself imports is not ours
-    before = set(sys.modules)
-    bag = DagBag(dag_folder="dags")
-    out = {"errors": bag.import_errors, "dags": {}, "heavy": sorted({"pandas", "stripe", "zenpy", "boto3",
-    "simple_salesforce"} & (set(sys.modules) - before))} for dag_id, dag in bag.dags.items(): out["dags"][dag_id] = {
-    "tags": sorted(dag.tags), "doc": bool(dag.doc_md), "start": str(dag.start_date), "catchup": dag.catchup,
-    "max_active_runs": dag.max_active_runs, "paused": dag.is_paused_upon_creation, "run_types": sorted(str(getattr(t,
-    "value", t)) for t in dag.allowed_run_types or []), "leaves": sorted(t.task_id for t in dag.leaves), "groups":
-    sorted(g for g in dag.task_group.children if "." not in g and not dag.has_task(g)), "tasks": { t.task_id: {
-    "rule": str(getattr(t.trigger_rule, "value", t.trigger_rule)), "pool": t.pool, "retries": t.retries, "owner":
-    t.owner, "up": sorted(t.upstream_task_ids), "mapped": bool(getattr(t, "is_mapped", False)), } for t in dag.tasks
-    }, } print("RESULT" + json.dumps(out))
-    """
-)
 
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> dict:  # type: ignore[type-arg]
     """What a process of its own sees when it parses the DAG folder: this process must not import Airflow's settings."""
-    import json
-
     home = tmp_path_factory.mktemp("airflow")
     env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
     env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{home}/airflow.db"
-    done = subprocess.run([sys.executable, "-c", PROBE], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.dags.probe"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT")), None)
     assert line, done.stderr[-2000:]
     return json.loads(line.removeprefix("RESULT"))  # type: ignore[no-any-return]

@@ -33,7 +33,7 @@ def test_a_record_is_destroyed_only_after_it_was_read_back_as_gone(bench: Bench)
     assert bench.events(disposal_id) == [
         "located", "attempted", "accepted", "attempted", "accepted", "confirmed_absent",
     ]  # fmt: skip
-    assert [c for c, _ in place.calls] == ["check", "locate", "first", "second", "read_back"]
+    assert [c for c, _ in place.calls] == ["check", "locate", "check", "first", "second", "read_back"]
 
 
 def test_the_intent_is_committed_before_the_call_that_changes_something(bench: Bench) -> None:
@@ -90,7 +90,7 @@ def test_a_worker_that_dies_after_the_call_leaves_an_open_intent_that_the_next_r
     assert (bench.row(disposal_id).outcome, bench.row(disposal_id).step) == (Outcome.ATTEMPTED, "first")
     before = len(place.calls)
     bench.advance(place, disposal_id)
-    assert place.calls[before][0] == "read_back"
+    assert [c for c, _ in place.calls[before:]][:2] == ["check", "read_back"]
     assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
 
 

@@ -57,12 +57,14 @@ VENDORS = {
 }
 FROZEN = {
     ("R-01", "own_database", "account"),
+    ("R-01", "own_database", "usage"),
+    ("R-01", "own_database", "support_history"),
     ("R-01", "own_database", "settlement"),
     ("R-01", "own_database", "access_log"),
     ("R-01", "paper", "paper"),
 }
-CONSENT = {
-    ("R-11", "own_database", "consent"),
+OWN_CONSENT = {("R-11", "own_database", scope) for scope in ("consent", "prize_consent", "cookie")}
+CONSENT = OWN_CONSENT | {
     ("R-11", "adroll", "audience"),
     ("R-11", "clarity", "recordings"),
     ("R-11", "salesforce", "marketing"),
@@ -94,7 +96,7 @@ def test_a_withheld_termination_stops_marketing_but_starts_no_term() -> None:
 
 def test_a_termination_ends_the_processors_at_once_and_the_rest_after_six_months() -> None:
     facts = account(terminated=date(2026, 4, 30))
-    ended = {("R-11", "own_database", "consent"), ("R-12", "own_database", "end_user")} | VENDORS
+    ended = {("R-12", "own_database", "end_user")} | OWN_CONSENT | VENDORS
     assert due(facts, as_of=date(2026, 5, 1)) == ended
     assert due(facts, as_of=date(2026, 10, 31)) == ended
     assert due(facts, as_of=date(2026, 11, 1)) == ended | FROZEN
@@ -228,7 +230,7 @@ def test_a_hold_on_the_wider_disposal_does_not_delay_marketing() -> None:
 def test_a_scope_without_rows_is_not_planned() -> None:
     facts = account(terminated=date(2025, 1, 1), present=frozenset({"access_log", "drm_usage"}))
     own = {d.scope_id for d in plan(facts, SCHEDULE, (), AS_OF).disposals if d.processor == "own_database"}
-    assert own == {"account", "access_log"}
+    assert own == {"usage", "access_log"}
 
 
 def test_a_place_nobody_looked_into_is_planned() -> None:
@@ -272,7 +274,7 @@ def test_a_hold_released_today_is_over_tomorrow() -> None:
 def test_a_dispute_holds_the_evidence_of_its_case() -> None:
     facts = account(terminated=date(2026, 1, 15))
     found = every(plan(facts, SCHEDULE, [Hold("h", "H-3", datasets=("support_history",))], AS_OF))
-    assert {k for k, d in found.items() if d.held_by} == {("R-01", "own_database", "account")}
+    assert {k for k, d in found.items() if d.held_by} == {("R-01", "own_database", "support_history")}
 
 
 def test_a_debt_withholds_the_termination_itself() -> None:
@@ -410,7 +412,9 @@ def test_every_event_that_ends_in_a_disposal_has_a_newest_due_date() -> None:
     assert found["R-01", "terminated"].latest_trigger_date == date(2026, 5, 23)
     assert found["R-14", "terminated"].latest_trigger_date == date(2026, 11, 23)
     assert found["R-11", "event_ended"].scope_ids == ("prize",)
-    assert found["R-01", "terminated"].scope_ids == ("account", "settlement", "access_log", "paper")
+    assert found["R-01", "terminated"].scope_ids == (
+        "account", "usage", "support_history", "settlement", "access_log", "paper",
+    )  # fmt: skip
 
 
 def test_a_plan_names_nobody_in_its_text() -> None:

@@ -9,10 +9,14 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine, text
+from stripe import ca_bundle_path
+from urllib3.connection import HTTPConnection
 
+from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import _stripe_batch, names
+from include.processors import STALE_LOCATOR, Site, _stripe_batch, load, names
+from include.processors._stripe_http import _pool
 from include.sandbox._stripe_shapes import checkout, customer, payment_intent, stamp, subscription
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import LOCK_TIMEOUT_BODY, PERMISSION_BODY, RATE_LIMIT_BODY, StandIn
@@ -344,6 +348,32 @@ def test_subscriptions_end_cards_are_detached_and_fields_blanked_before_deletion
     assert {i["description"] for i in world.all("payment_intent")} == {None}
 
 
+def test_more_sources_than_a_customer_shows_are_all_taken_off(world: World) -> None:
+    objects = person(1, "legacy_source")
+    more = [{**objects["source"][0], "id": f"card_{i:03d}"} for i in range(25)]
+    world.seed(objects, {"source": more})
+    assert world.processor().act("detach", [world.work(subject(1))])[0].outcome is Outcome.ACCEPTED
+    assert world.all("source") == []
+
+
+def test_a_begun_payment_is_blanked_while_it_can_be_and_then_cancelled(world: World) -> None:
+    objects = person(1)
+    begun = payment_intent("pi_begun", objects["customer"][0], amount=5, created=stamp(OLD))
+    world.seed(objects, {"payment_intent": [{**begun, "status": "requires_payment_method", "latest_charge": None}]})
+    world.processor().act("scrub", [world.work(subject(1))])
+    row = next(i for i in world.all("payment_intent") if i["id"] == "pi_begun")
+    assert (row["status"], row["receipt_email"], row["description"]) == ("canceled", None, None)
+
+
+def test_a_final_payment_is_asked_once_what_it_takes(world: World) -> None:
+    world.settings["threads"] = 1
+    world.seed(*(person(n) for n in range(1, 5)))
+    results = world.processor().act("scrub", [world.work(subject(n)) for n in range(1, 5)])
+    assert {r.code for r in results} == {"left_to_redaction"}
+    assert [r["status"] for r in world.standin.requests].count(400) == 1
+    assert {(i["description"], i["receipt_email"] is None) for i in world.all("payment_intent")} == {(None, False)}
+
+
 def test_a_scrubbed_customer_can_still_be_found(world: World) -> None:
     world.seed(person(1, "no_metadata"))
     work = world.work(subject(1))
@@ -540,17 +570,28 @@ def test_a_customer_the_index_showed_too_late_is_found_by_the_read_back(world: W
     world.standin.search_delay = 3600
     world.seed(person(1), person(9, account_id="1", email="other@example.com"))
     work = world.work(subject(1))
-    for step in ("scrub", "delete_customer"):
+    for step in ("scrub", "delete_customer", "redact"):
         result = world.processor().act(step, [work])[0]
         work = replace(work, locator=result.locator) if result.locator is not None else work
     world.standin.search_delay = 0
     world.seed(person(9, account_id="1", email="other@example.com"))
     result = world.read_back(work)
-    assert result.code == "still_present"
-    assert result.locator is not None
-    work, stopped = world.advance(replace(work, locator=result.locator))
+    assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR), (
+        "located and extracted before it is touched"
+    )
+    work, stopped = world.advance(world.work(subject(1)))
     assert stopped is None
     assert all(c.get("deleted") for c in world.all("customer"))
+
+
+def test_a_charge_that_came_after_the_extract_is_extracted_before_the_customer_goes(world: World) -> None:
+    world.seed(person(1))
+    work = world.work(subject(1))
+    known = sorted(work.locator["charges"])
+    work = replace(work, locator={**work.locator, "charges": known[1:]})
+    result = world.processor().act("cancel_subscriptions", [work])[0]
+    assert known
+    assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR)
 
 
 @pytest.mark.parametrize(
@@ -663,6 +704,43 @@ def test_our_own_quota_is_asked_before_calling(world: World) -> None:
     processor.check()
     known = {q.name for q in processor.quotas}
     assert {"api", "list customers"} <= set(asked) <= known
+
+
+@pytest.mark.parametrize(("factor", "block"), [(1, 5), (20, 25)])
+def test_wider_limits_are_reserved_in_larger_blocks(world: World, factor: float, block: int) -> None:
+    extra = {"endpoint_url": world.url, "limit_factor": factor}
+    site = Site(Connection("stripe", password=world.key, extra=extra), {}, TODAY)
+    processor = load("stripe")(site)
+    blocks: list[int] = []
+    processor.api._reserve = lambda _quota, calls: (blocks.append(calls), 0.0)[1]
+    processor.check()
+    assert set(blocks) == {block}
+
+
+def test_calls_share_few_connections(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    real = HTTPConnection.connect
+    monkeypatch.setattr(HTTPConnection, "connect", lambda self: (opened.append(self), real(self))[1])
+    world.seed(*(person(n) for n in range(1, 9)))
+    world.processor().locate([subject(n) for n in range(1, 9)])
+    assert len(world.standin.requests) > 40
+    assert len(opened) <= 4
+
+
+def test_a_proxy_is_used_for_stripe_but_not_for_an_address_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://user:pass@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    ours, theirs = (_pool(address, 1, ca_bundle_path, "api.example.com") for address in ("http://127.0.0.1:8", None))
+    assert ours.proxy is None
+    assert theirs.proxy is not None
+    assert theirs.proxy.port == 9
+    assert theirs.proxy_headers["proxy-authorization"].startswith("Basic ")
+    monkeypatch.setenv("no_proxy", "api.example.com")
+    assert _pool(None, 1, ca_bundle_path, "api.example.com").proxy is None
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        _pool(None, 1, ca_bundle_path, "api.example.com")
 
 
 def test_no_wait_longer_than_twenty_seconds_is_slept(world: World) -> None:

@@ -107,6 +107,15 @@ def test_subscriptions_hide_canceled_ones_unless_asked(standin: StandIn, http: h
     assert counts == [1, 2, 1]
 
 
+def test_a_customer_shows_its_sources_and_tax_ids_when_asked(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects(1, "legacy_source"))
+    shown = http.get(CUSTOMER, params={"expand[]": ["sources", "tax_ids"]}).json()
+    assert [[r["id"] for r in shown[part]["data"]] for part in ("sources", "tax_ids")] == [
+        ["card_s0000001x900"], ["txi_s0000001x900"],
+    ]  # fmt: skip
+    assert {"sources", "tax_ids"}.isdisjoint(http.get(CUSTOMER).json())
+
+
 def test_disputes_do_not_list_by_customer(http: httpx.Client) -> None:
     answer = http.get("/v1/disputes", params={"customer": "cus_s0000001x000"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "parameter_unknown")

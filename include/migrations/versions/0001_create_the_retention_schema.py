@@ -76,6 +76,7 @@ def upgrade() -> None:
     schema='retention'
     )
     op.create_index(op.f('ix_entry_disposal_id'), 'entry', ['disposal_id'], unique=False, schema='retention')
+    op.create_index('ix_entry_unsealed', 'entry', ['entry_id'], unique=False, schema='retention', postgresql_where=sa.text('log_index IS NULL'))
     op.create_table('global_stop',
     sa.Column('stop_id', sa.Uuid(), nullable=False),
     sa.Column('reason_code', sa.Text(), nullable=False),
@@ -129,6 +130,15 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['object_key'], ['retention.archive_object.object_key'], name=op.f('fk_archive_key_object_key')),
     sa.PrimaryKeyConstraint('object_key', 'archive_tag', name=op.f('pk_archive_key')),
     schema='retention'
+    )
+    op.create_table('archive_key_erasure',
+    sa.Column('erasure_id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
+    sa.Column('object_key', sa.Text(), nullable=False),
+    sa.Column('until', sa.Date(), nullable=False, comment='a database backup may hold the destroyed key until this date'),
+    sa.ForeignKeyConstraint(['object_key'], ['retention.archive_object.object_key'], name=op.f('fk_archive_key_erasure_object_key')),
+    sa.PrimaryKeyConstraint('erasure_id', name=op.f('pk_archive_key_erasure')),
+    schema='retention',
+    comment="single keys destroyed before their object's day, until no backup can bring them back"
     )
     op.create_table('archive_record',
     sa.Column('record_sha256', sa.Text(), nullable=False),
@@ -295,12 +305,14 @@ def downgrade() -> None:
     op.drop_table('run', schema='retention')
     op.drop_index('ix_archive_record_object', table_name='archive_record', schema='retention')
     op.drop_table('archive_record', schema='retention')
+    op.drop_table('archive_key_erasure', schema='retention')
     op.drop_table('archive_key', schema='retention')
     op.drop_table('schedule_version', schema='retention')
     op.drop_table('quota', schema='retention')
     op.drop_index(op.f('ix_hold_account_id'), table_name='hold', schema='retention')
     op.drop_table('hold', schema='retention')
     op.drop_table('global_stop', schema='retention')
+    op.drop_index('ix_entry_unsealed', table_name='entry', schema='retention', postgresql_where=sa.text('log_index IS NULL'))
     op.drop_index(op.f('ix_entry_disposal_id'), table_name='entry', schema='retention')
     op.drop_table('entry', schema='retention')
     op.drop_table('claim', schema='retention')

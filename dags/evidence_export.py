@@ -1,0 +1,82 @@
+"""On demand and after every run: an export folder with everything people read, from the sealed evidence."""
+
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from include import tasks
+
+DOC = """
+### Evidence export (증거 내보내기)
+
+Writes a folder that an auditor can verify without us (`verify.py` lies in it) and that people can read: the eleven
+sheets as `ledger.xlsx` and CSV, `report.ko.pdf` and `report.en.pdf`, certificates of destruction.
+
+- **After a run** (its asset): the workbook and reports of that run alone, into that run's own folder.
+- **By hand**: for a period, a processor or a subject. A subject is named by *tag*, never by account or e-mail: what is
+  typed here stays in Airflow's database. One certificate is written for the processor or the subject named.
+
+The entries are never thinned out, because then nobody could verify them; the sheets show what was asked for.
+"""
+DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
+
+
+@task
+def choose() -> list[dict[str, Any]]:
+    """Return what to export: the runs whose evidence triggered this, or what the form asks for."""
+    context = get_current_context()
+    events = (context.get("triggering_asset_events") or {}).get(tasks.EVIDENCE, [])
+    if events:
+        runs = {(str(e.source_dag_id), str(e.source_run_id)) for e in events}
+        return [{"dag_id": dag_id, "airflow_run_id": run_id} for dag_id, run_id in sorted(runs)]
+    asked = {k: str(v) for k, v in context["params"].items() if v and k != "full"}
+    return [{"asked": asked, "full": bool(context["params"].get("full")), "name": str(context["dag_run"].run_id)}]
+
+
+@task
+def export(wanted: dict[str, Any]) -> str:
+    """Write one export and return its folder."""
+    from include.disposals.people_export import export_asked, export_of_run
+
+    today = get_current_context()["dag_run"].run_after.astimezone(tasks.SEOUL).date()
+    with tasks.opened({"run_id": "", "as_of": today.isoformat()}) as context:
+        places = tasks.connection("evidence_signing"), tasks.connection("evidence_store")
+        if "asked" in wanted:
+            folder = export_asked(context, *places, asked=wanted["asked"], full=wanted["full"], name=wanted["name"])
+        else:
+            folder = export_of_run(context, *places, dag_id=wanted["dag_id"], airflow_run_id=wanted["airflow_run_id"])
+    return str(folder)
+
+
+@dag(
+    dag_display_name="Evidence export · 증거 내보내기",
+    schedule=[tasks.EVIDENCE],
+    allowed_run_types=["asset_triggered", "manual"],
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=tasks.defaults,
+    tags=["evidence"],
+    doc_md=DOC,
+    params={
+        "from": Param(None, title="From · 시작일", description="First business date. Empty: the beginning.", **DATE),
+        "to": Param(None, title="To · 종료일", description="Last business date. Empty: up to the newest.", **DATE),
+        "processor": Param(
+            None, type=["null", "string"], pattern="^[a-z][a-z0-9_]{0,39}$", title="Processor · 처리처",
+            description="Its name, for example stripe. Empty: all of them.",
+        ),
+        "subject_tag": Param(
+            None, type=["null", "string"], pattern="^[0-9a-f]{64}$", title="Subject tag · 식별 태그",
+            description="64 hex characters from a look-up. Never an account id or an e-mail.",
+        ),
+        "full": Param(
+            True, type="boolean", title="Whole log · 전체 기록",
+            description="Yes: every entry since the first. No: only from the first run of the period, or the newest.",
+        ),
+    },
+)  # fmt: skip
+def evidence_export() -> None:
+    """Choose, then export each."""
+    export.expand(wanted=choose())
+
+
+evidence_export()

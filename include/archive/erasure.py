@@ -1,0 +1,99 @@
+"""One account's data keys destroyed before their objects' day (an early correction): `crypto_erase`, never deletion.
+
+The locked bytes stay, unreadable, until the object's own day. The destruction is `accepted` while a backup of the
+database may still hold the keys, and confirmed by the daily run after the last of them has expired.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select, text
+
+from include.archive import backups
+from include.archive.facts import Recorder, facts_of
+from include.archive.holding import Computed, Placed, open_holds
+from include.archive.keyring import ArchiveKeys
+from include.archive.objects import Archive, alone, refuse_when_stopped
+from include.archive.store import ArchiveStore
+from include.database import SCHEMA, archive_key, archive_key_erasure, archive_object, archive_record
+from include.errors import DecisionRefused
+from include.outcomes import Outcome
+
+
+def crypto_erase(
+    engine: Engine,
+    store: ArchiveStore,
+    account_id: str,
+    *,
+    keys: ArchiveKeys,
+    as_of: date,
+    record: Recorder,
+    placed: Placed = open_holds,
+    computed: Computed = lambda _rule_id: {},
+    key_backup_days: int = 0,
+) -> int:
+    """Destroy one account's data keys and their backups; return how many objects had one. Held rows are refused.
+
+    The intent is committed first; a crash before the end leaves the keys in the database, and the same command goes on.
+    """
+    tag, until = keys.tag(account_id), as_of + timedelta(days=key_backup_days)
+    with alone(engine):
+        with engine.begin() as connection:
+            refuse_when_stopped(connection)
+            connection.execute(text(f"LOCK TABLE {SCHEMA}.hold IN SHARE MODE"))
+            rows = _objects(connection, tag)
+            _refuse_held(connection, account_id, {row.rule_id for row in rows}, placed, computed)
+            for row in rows:
+                record(connection, _facts(row, tag, "archive_crypto_erase_attempted", Outcome.ATTEMPTED, None))
+        for row in rows:
+            backups.save(engine, store, keys, row.object_key, without={tag})
+        with engine.begin() as connection:
+            connection.execute(delete(archive_key).where(archive_key.c.archive_tag == tag))
+            connection.execute(delete(archive_record).where(archive_record.c.archive_tag == tag))
+            for row in rows:
+                connection.execute(insert(archive_key_erasure).values(object_key=row.object_key, until=until))
+                record(connection, _facts(row, tag, "archive_crypto_erased", Outcome.ACCEPTED, until))
+    return len(rows)
+
+
+def confirm_erasures(archive: Archive) -> int:
+    """Confirm single keys that no backup of the database holds any more; return how many."""
+    c = archive_key_erasure.c
+    with archive.engine.begin() as connection:
+        over = connection.execute(
+            select(c.erasure_id, archive_object)
+            .join(archive_object, archive_object.c.object_key == c.object_key)
+            .where(c.until < archive.as_of)
+            .order_by(c.erasure_id)
+        ).all()
+        for row in over:
+            connection.execute(delete(archive_key_erasure).where(c.erasure_id == row.erasure_id))
+            facts = _facts(row, None, "archive_crypto_erase_confirmed", Outcome.CONFIRMED_ABSENT, None)
+            archive.record(connection, facts)
+    return len(over)
+
+
+def _objects(connection: Connection, tag: str) -> list[Any]:
+    return list(
+        connection.execute(
+            select(archive_object)
+            .join(archive_key, archive_key.c.object_key == archive_object.c.object_key)
+            .where(archive_key.c.archive_tag == tag)
+            .order_by(archive_object.c.object_key)
+        )
+    )
+
+
+def _refuse_held(connection: Connection, account_id: str, rules: set[str], placed: Placed, computed: Computed) -> None:
+    for rule_id in sorted(rules):
+        if account_id in placed(connection, rule_id) or account_id in computed(rule_id):
+            raise DecisionRefused(
+                f"A hold keeps what {rule_id} archived of this account, so its keys stay. Release the hold first; "
+                "nothing was destroyed."
+            )
+
+
+def _facts(row: Any, tag: str | None, event: str, outcome: Outcome, until: date | None) -> Any:
+    return facts_of(row, event, outcome, method="crypto_erase", until=until, subjects=1, archive_tag=tag)

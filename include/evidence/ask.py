@@ -1,0 +1,187 @@
+"""`python -m include.evidence ask QUESTION`: one answer, its entries, and their proofs.
+
+    ask late --folder EXPORT                     from an exported folder
+    ask due-not-done --on 2026-11-24             from the log's database (AIRFLOW_CONN_RETENTION_DB)
+    ask was-destroyed --keys FOLDER --by compliance:e-0007 < id.txt    the account id is read from standard input
+    ask prove-row 1234                           the entry and its `.tlog-proof`
+    ask not-rewritten OLD_CHECKPOINT --vkey FILE is the log of the last audit the beginning of this one?
+
+Without `--folder` the look-up of an account is recorded in the database it is answered from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from include.connections import Connection
+from include.database import connect
+from include.errors import ConfigurationError, DecisionRefused, RetentionError
+from include.evidence.entries import SCHEMA, canonical
+from include.evidence.lookups import Person, destroy_epoch, keys_in, look_up
+from include.evidence.note import open_checkpoint
+from include.evidence.proofs import check_row
+from include.evidence.questions import QUESTIONS, Answer, Asked
+from include.evidence.sources import DatabaseSource, FolderSource, Source, same_history
+from include.evidence.tags import SubjectTags
+
+SEOUL = timezone(timedelta(hours=9))
+PROOFS = 3
+"""How many of an answer's entries are proven on the spot; `prove-row` proves any other."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of `ask`, one command a question."""
+    today = datetime.now(SEOUL).date().isoformat()
+    top = argparse.ArgumentParser(prog="python -m include.evidence ask", description="Ask the evidence log.")
+    commands = top.add_subparsers(dest="question", required=True, metavar="QUESTION")
+    for name, question in QUESTIONS.items():
+        command = commands.add_parser(name, help=f"{question.number}. {question.words}")
+        command.add_argument(
+            "--on", default="" if name == "late" else today, help="business date (default: today in Seoul)"
+        )
+        if "until" in question.needs:
+            command.add_argument("--until", default=today)
+        if "index" in question.needs:
+            command.add_argument("index", type=int, help="log index")
+        if "run_id" in question.needs:
+            command.add_argument("run_id", help="run_id as entries carry it")
+        if "tags" in question.needs:
+            command.add_argument("--keys", type=Path, required=True, help="folder with <year>.key")
+            command.add_argument("--account-id", help="better on standard input: a command line can be seen by others")
+            command.add_argument("--by", help="who asks, role:pseudonym")
+            command.add_argument("--approved-by", help="the second person, role:pseudonym")
+    rewritten = commands.add_parser("not-rewritten", help="7. Was nothing removed or changed since the last audit?")
+    rewritten.add_argument("checkpoint", type=Path, help="the checkpoint file of the last audit")
+    row = commands.add_parser("prove-row", help="8. Prove this ledger row")
+    row.add_argument("index", type=int)
+    for command in (rewritten, row):
+        command.add_argument("--vkey", type=Path, help="the log's key; without it the folder's own is believed")
+    for command in commands.choices.values():
+        command.add_argument("--folder", type=Path, help="an exported folder instead of the database")
+    return top
+
+
+def ask(arguments: list[str], *, stdin: Any = None) -> int:
+    """Answer one question on standard output; return 0, or 1 when it cannot be answered or the answer is no."""
+    options = parser().parse_args(arguments)
+    try:
+        source = _source(options.folder)
+        if options.question == "not-rewritten":
+            return _not_rewritten(source, options)
+        if options.question == "prove-row":
+            return _prove_row(source, options)
+        answer = QUESTIONS[options.question].answer(source.entries(), _asked(source, options, stdin or sys.stdin))
+        _print(source, answer)
+    except RetentionError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _source(folder: Path | None) -> Source:
+    return FolderSource(folder) if folder is not None else DatabaseSource(_engine())
+
+
+def _engine() -> Any:
+    text = os.environ.get("AIRFLOW_CONN_RETENTION_DB")
+    if not text:
+        raise ConfigurationError("Name an export with --folder, or set AIRFLOW_CONN_RETENTION_DB as Airflow has it.")
+    return connect(Connection.from_json("retention_db", text))
+
+
+def _asked(source: Source, options: argparse.Namespace, stdin: Any) -> Asked:
+    given = {k: getattr(options, k) for k in ("on", "until", "index", "run_id") if hasattr(options, k)}
+    if hasattr(options, "keys"):
+        value = options.account_id or stdin.readline().rstrip("\n")
+        tags = SubjectTags(keys_in(options.keys))
+        found = tags.all(value) if options.folder is not None else _recorded(tags, value, options)
+        given |= {"tags": frozenset(found.values()), "epochs": tuple(found)}
+    return Asked(**given, rules=source.rules())
+
+
+def _recorded(tags: SubjectTags, value: str, options: argparse.Namespace) -> dict[str, str]:
+    if not options.by:
+        raise DecisionRefused("A look-up in the log is recorded: say who asks, --by role:pseudonym.")
+    with _engine().begin() as connection:
+        return look_up(
+            connection,
+            tags,
+            value,
+            by=Person.parse(options.by),
+            approver=Person.parse(options.approved_by) if options.approved_by else None,
+            base=base(),
+            four_eyes=os.environ.get("RETENTION_LOOKUP_FOUR_EYES") == "1",
+        )
+
+
+def base() -> dict[str, str]:
+    """Return the fields every entry has, for one that a person causes now."""
+    now = datetime.now(UTC)
+    return {
+        "schema": SCHEMA,
+        "recorded_at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "as_of": now.astimezone(SEOUL).date().isoformat(),
+    }
+
+
+def _print(source: Source, answer: Answer) -> None:
+    for line in answer.lines:
+        print(line)  # noqa: T201
+    print(f"(log of {source.size} entries; this answer rests on {source.first} to {source.size - 1})")  # noqa: T201
+    for index in answer.rows[:PROOFS]:
+        print(f"\n{source.proof(index)}", end="")  # noqa: T201
+    if len(answer.rows) > PROOFS:
+        print(f"\nprove any of {', '.join(map(str, answer.rows[PROOFS:]))} with: ask prove-row N")  # noqa: T201
+
+
+def _prove_row(source: Source, options: argparse.Namespace) -> int:
+    proof = source.proof(options.index)
+    body = next(canonical(e) for i, e in source.entries() if i == options.index)
+    print(body.decode())  # noqa: T201
+    print(proof, end="")  # noqa: T201
+    key = _vkey(options)
+    if key is not None:
+        check_row(proof, body, key)
+    print("proven under the key you gave" if key else "give --vkey to have the signature checked too")  # noqa: T201
+    return 0
+
+
+def _not_rewritten(source: Source, options: argparse.Namespace) -> int:
+    key = _vkey(options)
+    if key is None:
+        raise ConfigurationError("The old checkpoint is checked under a key: --vkey FILE.")
+    old = open_checkpoint(options.checkpoint.read_text(encoding="utf-8"), [key])
+    same = same_history(source, old)
+    words = "is the beginning of" if same else "IS NOT the beginning of"
+    print(f"the log of {old.size} entries {words} this one of {source.size}")  # noqa: T201
+    return 0 if same else 1
+
+
+def _vkey(options: argparse.Namespace) -> str | None:
+    return options.vkey.read_text(encoding="utf-8") if options.vkey else None
+
+
+def end_epoch(arguments: list[str]) -> int:
+    """Destroy the key of an epoch whose evidence term is over."""
+    top = argparse.ArgumentParser(prog="python -m include.evidence destroy-epoch", description=end_epoch.__doc__)
+    top.add_argument("epoch", help="the year")
+    top.add_argument("--keys", type=Path, required=True, help="folder with <year>.key")
+    top.add_argument("--by", required=True)
+    top.add_argument("--approved-by", required=True)
+    top.add_argument("--term-years", type=int, choices=(3, 4, 5), required=True, help="the schedule's evidence term")
+    options = top.parse_args(arguments)
+    try:
+        by, approver = Person.parse(options.by), Person.parse(options.approved_by)
+        destroy_epoch(
+            _engine(), options.keys, options.epoch, by=by, approver=approver, base=base(), term_years=options.term_years
+        )
+    except RetentionError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print(f"epoch {options.epoch} is destroyed; seal the log so that its entry stands")  # noqa: T201
+    return 0

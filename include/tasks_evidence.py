@@ -1,0 +1,72 @@
+"""Tasks of the evidence audit: the log recomputed every day, and the privacy officer's mail."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from airflow.sdk import task
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from include.errors import RetentionError
+from include.tasks import _business_date, authority, connection, opened
+
+
+def mail_officer(context: Any) -> None:
+    """Mail what an audit found, or the log's root when all is well, through Airflow's own notifier.
+
+    To RETENTION_OFFICER_EMAIL over connection `smtp_default`; where either is missing, nothing is sent and a red task
+    is the only alarm.
+    """
+    from airflow.sdk import Connection as AirflowConnection
+
+    to = os.environ.get("RETENTION_OFFICER_EMAIL")
+    try:
+        AirflowConnection.get("smtp_default")
+    except AirflowNotFoundException:
+        return
+    if not to:
+        return
+    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+    ti = context["ti"]
+    shown = ti.xcom_pull(task_ids="audit", key="return_value") or {}
+    wrong = context.get("exception")
+    SmtpNotifier(
+        to=to,
+        subject=f"evidence_audit {'FAILED · 점검 실패' if wrong else 'passed · 이상 없음'}",
+        html_content=f"{escape(str(wrong))}" if wrong else f"{shown.get('size')} entries, root {shown.get('root')}",
+    ).notify(context)
+
+
+@task(
+    retries=0,
+    multiple_outputs=False,
+    on_failure_callback=mail_officer,
+    on_success_callback=mail_officer,
+    trigger_rule="all_done",
+)
+def audit(days: int = 1) -> dict[str, Any]:
+    """Recompute the log from the bucket, compare it with database and locked copies, and raise on anything wrong."""
+    from include import keys
+    from include.evidence import audit as auditing
+    from include.evidence.note import Signer
+    from include.evidence.store import EvidenceStore
+
+    signing, as_of = connection("evidence_signing"), _business_date()
+    with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
+        done = auditing.audit(
+            context.engine,
+            EvidenceStore.of(connection("evidence_store")),
+            vkey=Signer(keys.signing_seed(signing), signing.require("origin")).vkey,
+            as_of=as_of,
+            now=datetime.now(UTC),
+            days=days,
+            authority=authority(),
+        )
+    print(f"{done.size} entries, {done.checkpoints} checkpoints, {done.stamped} timestamps compared")  # noqa: T201
+    if done.findings:
+        raise RetentionError("The audit found: " + "; ".join(done.findings) + ". docs/evidence.md says what to do.")
+    return {"size": done.size, "root": done.root}

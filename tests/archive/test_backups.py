@@ -1,0 +1,141 @@
+"""A live key survives the loss of the database; a destroyed one comes back from nowhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, insert
+
+from include.archive import backups
+from include.archive.erasure import crypto_erase
+from include.archive.retrieval import retrieve
+from include.archive.store import ArchiveStore
+from include.database import archive_key, archive_link, archive_object, archive_record, global_stop, hold
+from include.errors import ArchiveError, DecisionRefused
+from include.keys import LocalWrapper
+from tests.archive.conftest import TODAY, Desk, payment, short, wait_until
+from tests.archive.test_disposal import LATER, names_in
+
+
+def lose(desk: Desk) -> None:
+    """Forget what our database knows about packed objects."""
+    with desk.engine.begin() as connection:
+        for table in (archive_link, archive_record, archive_key, archive_object):
+            connection.execute(delete(table))
+
+
+def two(desk: Desk, seconds: float = 3600) -> str:
+    for n in range(2):
+        desk.stage(f"a{n}", payment(n), terms_of=short(seconds))
+    (key,) = desk.pack().keys
+    return key
+
+
+def test_live_keys_survive_the_loss_of_the_database(desk: Desk) -> None:
+    key = two(desk)
+    before = [r._asdict() for r in desk.rows("archive_object")]
+    lose(desk)
+    report = backups.recover(desk.engine, desk.store, desk.keys)
+    assert report.objects >= 1
+    assert names_in(desk, key) == {"Sample Person 0000", "Sample Person 0001"}
+    (after,) = [r._asdict() for r in desk.rows("archive_object") if r.object_key == key]
+    same = set(before[0]) - {"written_at", "checked_at"}
+    assert {n: after[n] for n in same} == {n: before[0][n] for n in same}
+    asked: dict[str, Any] = {"purpose": "tax_inspection", "reader": "e-1", "role": "compliance", "approver": "e-2"}
+    found = retrieve(desk.engine, desk.store, "a1", as_of=TODAY, keys=desk.keys, record=desk.record, **asked)
+    assert {r.items["name"] for r in found.rows} == {"Sample Person 0001"}
+    assert backups.recover(desk.engine, desk.store, desk.keys).objects == 0
+
+
+def test_a_destroyed_key_does_not_come_back(desk: Desk) -> None:
+    key = two(desk)
+    stale = [r._asdict() for r in desk.rows("archive_key")]
+    crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    assert len(desk.store.versions(backups.backup_of(key))) == 1
+    with desk.engine.begin() as connection:  # a database restored from an older backup knows the key again
+        connection.execute(delete(archive_key))
+        connection.execute(insert(archive_key), stale)
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert names_in(desk, key) == {"Sample Person 0001"}
+
+
+def test_the_backup_goes_with_its_group(desk: Desk) -> None:
+    key = two(desk, seconds=2)
+    until = next(r.retain_until for r in desk.rows("archive_object"))
+    wait_until(until)
+    assert desk.lapse(as_of=LATER).destroyed == 1
+    assert desk.store.versions(backups.backup_of(key)) == []
+
+
+def test_a_crypto_erasure_is_confirmed_when_the_last_database_backup_has_expired(desk: Desk) -> None:
+    two(desk)
+    crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record, key_backup_days=35)
+    assert desk.events()[-2:] == ["archive_crypto_erase_attempted", "archive_crypto_erased"]
+    with desk.engine.begin() as connection:
+        connection.execute(archive_object.update().values(last_day=TODAY + timedelta(days=400)))
+    assert desk.lapse(as_of=TODAY + timedelta(days=35)).confirmed == 0
+    assert desk.lapse(as_of=TODAY + timedelta(days=36)).confirmed == 1
+    assert desk.recorded[-1].event == "archive_crypto_erase_confirmed"
+    assert desk.lapse(as_of=TODAY + timedelta(days=37)).confirmed == 0
+
+
+def test_a_backup_says_nothing_without_the_key_encryption_key(desk: Desk) -> None:
+    key = two(desk)
+    body = desk.store.load(backups.backup_of(key))
+    assert body
+    assert desk.keys.tag("a0").encode() not in body
+    other = type(desk.keys).of(LocalWrapper(b"x" * 32))
+    with pytest.raises(Exception, match="does not open"):
+        backups.recover(desk.engine, desk.store, other)
+
+
+def test_a_backup_that_was_lost_is_written_again_by_the_daily_run(desk: Desk) -> None:
+    key = two(desk)
+    backups.forget(desk.store, key)
+    assert backups.unsaved(desk.engine, desk.store) == [key]
+    assert desk.lapse(as_of=TODAY).saved == 1
+    assert backups.unsaved(desk.engine, desk.store) == []
+
+
+class _KeepsOldVersions(ArchiveStore):
+    def _delete(self, key: str, versions: Any) -> None:
+        pass
+
+
+def test_keys_stay_accounted_for_when_an_older_backup_cannot_be_removed(desk: Desk) -> None:
+    two(desk)
+    store = _KeepsOldVersions(desk.store._client, "archive")
+    with pytest.raises(ArchiveError, match="older version"):
+        crypto_erase(desk.engine, store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    assert desk.count("archive_key") == 2
+    assert crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record) == 1
+    assert desk.count("archive_key") == 1
+
+
+def test_a_held_persons_keys_are_not_destroyed_early(desk: Desk) -> None:
+    two(desk)
+    with desk.engine.begin() as connection:
+        connection.execute(
+            insert(hold).values(
+                hold_id=uuid4(), account_id="a0", kind="H-6", datasets=[], reason_code="court",
+                placed_by="compliance:1", placed_on=TODAY, review_due=TODAY,
+            )
+        )  # fmt: skip
+    with pytest.raises(DecisionRefused, match="hold"):
+        crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    assert desk.count("archive_key") == 2
+
+
+def test_the_global_stop_stops_the_archive_too(desk: Desk) -> None:
+    key = two(desk)
+    with desk.engine.begin() as connection:
+        connection.execute(insert(global_stop).values(stop_id=uuid4(), reason_code="wrong_deletion", set_by="x:1"))
+        connection.execute(archive_object.update().values(retain_until=datetime.now(UTC)))
+    with pytest.raises(DecisionRefused, match="stop"):
+        desk.lapse(as_of=LATER)
+    with pytest.raises(DecisionRefused, match="stop"):
+        crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    assert len(desk.store.versions(key)) == 1
