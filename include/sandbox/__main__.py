@@ -19,11 +19,8 @@ from include.errors import RetentionError
 from include.sandbox.standin import Frame, Serving
 
 ROOT = Path(__file__).parents[2]
-NEEDS_MORE = {
-    "chromium": "pages in a real browser: apt-get install chromium chromium-driver",
-    "redis-server": "CeleryExecutor with two workers: apt-get install redis-server",
-    "soffice": "exports opened in LibreOffice: apt-get install libreoffice-calc",
-}
+NEEDS_MORE = {"openssl": "timestamps checked by openssl itself: apt-get install openssl"}
+"""What the suite checks with a program that is neither Python nor make, and how to get it."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from include.sandbox.servers import temporary_folder
 from include.sandbox.stack import STANDINS
+from tests.e2e.outside import findings
 
 pytestmark = pytest.mark.airflow
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,16 @@ def test_the_first_night_ends_green_with_evidence_that_verifies(
     assert json.loads((folder / "manifest.json").read_text())["first_index"] == 0
     assert "One certificate in words" in said
     assert "make ui" in said.splitlines()[-2]
+
+
+def test_an_outside_reading_of_the_policy_finds_nothing(nights: Nights, first: tuple[str, dict[str, Any]]) -> None:
+    """Every store before and after, against the evidence, by a reader that knows the policy and none of our code."""
+    not_tonight = {
+        "evidence: R-06 does not occur",  # an advertisement's record holds nobody's data, so nothing is disposed of
+        "evidence: R-09 does not occur",  # a floor: it shows when the scope it raised falls due on a later night
+        "evidence: H-4 does not occur",  # it withholds a termination: counted in the population, no disposal exists
+    }
+    assert set(findings(nights.local)) <= not_tonight
 
 
 def test_every_processor_appears_with_its_true_outcomes(first: tuple[str, dict[str, Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from include.evidence.entries import parse
 from include.evidence.export import More, export
 from tests.evidence import authority, samples
 from tests.evidence.conftest import Log
+from tests.programs import needs
 
 PAST = {"recorded_at": "2026-01-02T03:04:05Z"}
 BASE = {k: v for k, v in samples.base("anchored").items() if k != "policy_sha256"} | PAST
@@ -54,6 +54,7 @@ def test_a_checkpoint_is_stamped_once_and_an_entry_says_so(log: Log, ours: Path)
     assert (entry["event"], entry["log_size"], entry["log_root"]) == ("anchored", 1, shown.root.hex())
 
 
+@needs("openssl")
 def test_an_exported_stamp_is_checked_against_the_auditors_root(log: Log, ours: Path, tmp_path: Path) -> None:
     log.stage([samples.base("run_started") | PAST])
     log.seal()
@@ -67,6 +68,7 @@ def test_an_exported_stamp_is_checked_against_the_auditors_root(log: Log, ours: 
     assert any("--tsa ROOT.pem" in c for c in unnamed.open_checks)
 
 
+@needs("openssl")
 def test_a_stamp_of_another_authority_or_checkpoint_is_found(log: Log, ours: Path, tmp_path: Path) -> None:
     log.stage([samples.base("run_started") | PAST])
     log.seal()
@@ -83,6 +85,7 @@ def test_a_stamp_of_another_authority_or_checkpoint_is_found(log: Log, ours: Pat
     assert "not a timestamp" in examine(exported(log, tmp_path), ours / "root.pem", log).flaws[0]
 
 
+@needs("openssl")
 def test_a_stamp_older_than_the_newest_entry_is_found(log: Log, ours: Path, tmp_path: Path) -> None:
     log.stage([samples.base("run_started") | {"recorded_at": "2199-01-01T00:00:00Z"}])
     log.seal()
@@ -129,7 +132,6 @@ def exported(log: Log, tmp_path: Path) -> Path:
 
 
 def examine(folder: Path, tsa: Path | None, log: Log) -> verify.Folder:
-    assert shutil.which("openssl")
     found = verify.Folder(folder, vkey=log.signer.vkey, since=None, tsa=tsa)
     found.examine()
     return found
