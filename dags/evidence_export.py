@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag
 
-from include import tasks
+from include import tasks, tasks_evidence
 
 DOC = """
 ### Evidence export (증거 내보내기)
@@ -19,33 +19,6 @@ sheets as `ledger.xlsx` and CSV, `report.ko.pdf` and `report.en.pdf`, certificat
 The entries are never thinned out, because then nobody could verify them; the sheets show what was asked for.
 """
 DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
-
-
-@task
-def choose() -> list[dict[str, Any]]:
-    """Return what to export: the runs whose evidence triggered this, or what the form asks for."""
-    context = get_current_context()
-    events = (context.get("triggering_asset_events") or {}).get(tasks.EVIDENCE, [])
-    if events:
-        runs = {(str(e.source_dag_id), str(e.source_run_id)) for e in events}
-        return [{"dag_id": dag_id, "airflow_run_id": run_id} for dag_id, run_id in sorted(runs)]
-    asked = {k: str(v) for k, v in context["params"].items() if v and k != "full"}
-    return [{"asked": asked, "full": bool(context["params"].get("full")), "name": str(context["dag_run"].run_id)}]
-
-
-@task
-def export(wanted: dict[str, Any]) -> str:
-    """Write one export and return its folder."""
-    from include.disposals.people_export import export_asked, export_of_run
-
-    today = get_current_context()["dag_run"].run_after.astimezone(tasks.SEOUL).date()
-    with tasks.opened({"run_id": "", "as_of": today.isoformat()}) as context:
-        places = tasks.connection("evidence_signing"), tasks.connection("evidence_store")
-        if "asked" in wanted:
-            folder = export_asked(context, *places, asked=wanted["asked"], full=wanted["full"], name=wanted["name"])
-        else:
-            folder = export_of_run(context, *places, dag_id=wanted["dag_id"], airflow_run_id=wanted["airflow_run_id"])
-    return str(folder)
 
 
 @dag(
@@ -76,7 +49,7 @@ def export(wanted: dict[str, Any]) -> str:
 )  # fmt: skip
 def evidence_export() -> None:
     """Choose, then export each."""
-    export.expand(wanted=choose())
+    tasks_evidence.export_folder.expand(wanted=tasks_evidence.choose_exports())
 
 
 evidence_export()

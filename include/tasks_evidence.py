@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from airflow.sdk import task
+from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.errors import RetentionError
-from include.tasks import _business_date, authority, connection, opened
+from include.tasks import EVIDENCE, SEOUL, _business_date, authority, connection, opened
 
 
 def mail_officer(context: Any) -> None:
@@ -70,3 +70,30 @@ def audit(days: int = 1) -> dict[str, Any]:
     if done.findings:
         raise RetentionError("The audit found: " + "; ".join(done.findings) + ". docs/evidence.md says what to do.")
     return {"size": done.size, "root": done.root}
+
+
+@task(task_id="choose")
+def choose_exports() -> list[dict[str, Any]]:
+    """Return what to export: the runs whose evidence triggered this, or what the form asks for."""
+    context = get_current_context()
+    events = (context.get("triggering_asset_events") or {}).get(EVIDENCE, [])
+    if events:
+        runs = {(str(e.source_dag_id), str(e.source_run_id)) for e in events}
+        return [{"dag_id": dag_id, "airflow_run_id": run_id} for dag_id, run_id in sorted(runs)]
+    asked = {k: str(v) for k, v in context["params"].items() if v and k != "full"}
+    return [{"asked": asked, "full": bool(context["params"].get("full")), "name": str(context["dag_run"].run_id)}]
+
+
+@task(task_id="export")
+def export_folder(wanted: dict[str, Any]) -> str:
+    """Write one export and return its folder."""
+    from include.disposals.people_export import export_asked, export_of_run
+
+    today = get_current_context()["dag_run"].run_after.astimezone(SEOUL).date()
+    with opened({"run_id": "", "as_of": today.isoformat()}) as context:
+        places = connection("evidence_signing"), connection("evidence_store")
+        if "asked" in wanted:
+            folder = export_asked(context, *places, asked=wanted["asked"], full=wanted["full"], name=wanted["name"])
+        else:
+            folder = export_of_run(context, *places, dag_id=wanted["dag_id"], airflow_run_id=wanted["airflow_run_id"])
+    return str(folder)

@@ -73,7 +73,7 @@ def _declared_is_there(columns: dict[tuple[str, str], dict[str, tuple[Any, ...]]
         changed = tables.tables.get(name)
         may_change = may_update if changed is not None and changed.action != "delete" else may_delete
         if not (may_read and may_change):
-            raise Refused(NAME, "42501", advice=f"The role may not read and erase rows of table {name}.")
+            raise Refused(NAME, "sqlstate_42501", advice=f"The role may not read and erase rows of table {name}.")
         if changed is not None and changed.action == "anonymise" and known[changed.account][0]:
             raise ConfigurationError(
                 f"Connection {NAME}: {name}.{changed.account} may not be empty, so the table cannot be anonymised: a "

@@ -77,9 +77,10 @@ def _ours(connection: Connection, error: psycopg.Error) -> Exception:
             f"Connection {connection.name}: {error.diag.message_primary}. Correct processors.own_database.settings in "
             "the schedule, or the database."
         )
+    word = f"sqlstate_{code.lower()}" if error.sqlstate else code  # evidence wants a letter first
     if code.startswith("28") or code == "42501":
-        return Refused(NAME, code, advice="Grant the role what docs/operations.md lists.")
-    return Unreachable(NAME, code)
+        return Refused(NAME, word, advice="Grant the role what docs/operations.md lists.")
+    return Unreachable(NAME, word)
 
 
 def name_of(tables: Tables, table: str) -> Part:
