@@ -1,0 +1,369 @@
+"""The cases of the contract: what may go wrong at any place, and what must hold all the same.
+
+Every case drives one disposal (or several) through the real engine. After each, whatever happened: neighbours are as
+they were, nobody is named, and nothing is called destroyed that is there (`Play.check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+from include.accounts import Identifiers
+from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
+from include.outcomes import Outcome
+from tests.processors.worlds.base import EVER, HOUR
+from tests.processors.worlds.play import CONFIRMED, Play
+
+HOSTILE = (
+    ".", "..", "../10", "10/../10", "//example.com", "/", "\\", "'", '"', "1' OR '1'='1", "1 OR true", "%", "_", "*",
+    "1*", "1+10", "1,10", "1 10", " 1", "1 ", "1\n", "１", "가", "가나다+라", "{account_id}", "1}", "1%2F", "1;10",
+    "10&ids=10", "001000000000001AAA", "cus_s0000010x000", "900000100", "A" * 300,
+)  # fmt: skip
+"""Account ids that nobody has, each of which could reach somebody if it were believed, cut, unescaped or folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: what is said of it in docs/processors.md, and how it is played."""
+
+    title: str
+    play: Callable[[Play], None]
+    acts: bool = False
+    """Whether it is about acts, so that a place without any has none of it."""
+
+
+def _ends_well(play: Play) -> None:
+    want = play.world.variants[play.world.variant]
+    assert play.end() == want, f"ended as {play.end()}, documented is {want}; heard {play.errors!r}"
+
+
+def _resumes(play: Play) -> None:
+    """Once the trouble is over the disposal is closed: nothing stays open that could be closed."""
+    play.world.mend()
+    play.nights()
+    _ends_well(play)
+
+
+def _untouched(play: Play, before: dict[str, str]) -> None:
+    assert play.world.snapshot() == before, "something was changed"
+
+
+def _open(play: Play) -> None:
+    """Not yet at an end that says the place is done with."""
+    row = play.row()
+    assert Outcome(row.outcome) not in CONFIRMED, f"called {row.outcome}"
+
+
+# -- the plain way -----------------------------------------------------------------------------------------------------
+def twice(play: Play) -> None:
+    """A second disposal of the same person finds nothing more to do and ends as well."""
+    play.plan()
+    play.nights()
+    _ends_well(play)
+    after, changed = play.world.snapshot(), len(play.world.requests())
+    second = play.plan()
+    play.nights()
+    row = play.row(second)
+    assert play.documented(play.end(second)), f"the second time ended as {play.end(second)}"
+    assert row.closed_on is None or Outcome(row.outcome) in CONFIRMED
+    assert play.world.snapshot() == after
+    assert len(play.world.requests()) == changed, "the second time changed something"
+
+
+def gone_before(play: Play) -> None:
+    """Somebody removed the person before we looked: nothing is done, and the end is one for empty places."""
+    play.world.vanish()
+    before = play.world.snapshot()
+    play.plan()
+    play.nights()
+    row = play.row()
+    assert row.outcome == Outcome.CONFIRMED_ABSENT, play.end()
+    _untouched(play, before)
+
+
+def gone_between(play: Play) -> None:
+    """Somebody removed the person after we looked: no step fails over it."""
+    play.plan()
+    play.locate()
+    play.world.vanish()
+    play.nights()
+    _settled_somehow(play)
+
+
+def _settled_somehow(play: Play) -> None:
+    row = play.row()
+    documented = play.documented(play.end())
+    assert documented and not row.needs_person, f"ended as {play.end()}; heard {play.errors!r}"
+
+
+# -- an answer that is not true, or does not come ----------------------------------------------------------------------
+def lie(play: Play) -> None:
+    """Each kind of act says yes and keeps everything: never called destroyed, closed once the lying stops."""
+    for variant, acts in play.world.rounds().items():
+        for act in acts:
+            play.again(variant)
+            play.plan()
+            play.world.trouble("lie", act, times=EVER)
+            play.run()
+            _honest_then_closed(play)
+
+
+def oddities(play: Play) -> None:
+    """What only this place gets wrong: never called destroyed, closed once it is over."""
+    for word in play.world.oddities:
+        play.again()
+        play.plan()
+        play.world.trouble(word, times=3)
+        play.nights(3)
+        assert play.world.unmet() < 3, f"no request met {word}"
+        _honest_then_closed(play)
+
+
+def _honest_then_closed(play: Play) -> None:
+    if play.world.left():
+        _open(play)
+    play.check_truth()
+    for disposal_id in play.disposals:
+        if play.row(disposal_id).needs_person:
+            play.let_go_on(disposal_id)
+    _resumes(play)
+    play.check_truth()
+
+
+def cut_after(play: Play) -> None:
+    """Every kind of act is done once and its answer lost: closed by looking, without a person."""
+    _each_act_once(play, "cut_after")
+
+
+def cut_before(play: Play) -> None:
+    """Every kind of act is cut once before it was done."""
+    _each_act_once(play, "cut_before")
+
+
+def _each_act_once(play: Play, kind: str, *, also_reads: bool = False, planned: bool = False) -> None:
+    """Let the first request of every act meet the same trouble; all of it must be met, and the end be reached."""
+    for number, (variant, acts) in enumerate(play.world.rounds().items()):
+        if number or not planned:
+            play.again(variant)
+            play.plan()
+        if also_reads:
+            play.world.trouble(kind)
+        for act in acts:
+            if not (kind == "html" and act.method == "SQL"):
+                play.world.trouble(kind, act)
+        play.nights(4 * len(acts) + 6)
+        _ends_well(play)
+        assert not play.world.unmet(), "an act met no trouble: it is not played here"
+
+
+def crash(play: Play) -> None:
+    """The process dies right after each step: the next run reads first and closes."""
+    play.plan()
+    play.locate()
+    for step in play.steps():
+        play.crash_in = step
+        play.advance()
+        assert play.crash_in is None or play.row().closed_on, f"step {step} was not reached"
+        play.crash_in = None
+    play.nights()
+    _ends_well(play)
+
+
+# -- patience ----------------------------------------------------------------------------------------------------------
+def _rated(play: Play, headers: dict[str, str], least: float) -> None:
+    before = play.world.snapshot()
+    play.plan()
+    play.world.trouble("rate", times=EVER, headers=headers)
+    play.run()
+    if "rate_seconds" in play.world.heedless:
+        play.nights()
+        _ends_well(play)
+        return
+    limited = [e for e in play.errors if isinstance(e, RateLimited)]
+    assert limited, f"no RateLimited but {play.errors!r}"
+    assert limited[-1].retry_after >= least, f"waits only {limited[-1].retry_after:.0f} s"
+    _open(play)
+    _untouched(play, before)
+
+
+def rate_seconds(play: Play) -> None:
+    """429 with an hour in seconds: nothing is done, the wait is passed on; then it goes on."""
+    _rated(play, {"Retry-After": str(HOUR)}, HOUR - 10)
+    _resumes(play)
+
+
+def rate_date(play: Play) -> None:
+    """429 with a date an hour ahead."""
+    moment = datetime.now(UTC) + timedelta(seconds=HOUR)
+    _rated(play, {"Retry-After": format_datetime(moment, usegmt=True)}, HOUR - 60)
+
+
+def rate_bare(play: Play) -> None:
+    """429 without a word on how long."""
+    _rated(play, {}, 1)
+
+
+def unavailable_once(play: Play) -> None:
+    """One read and the first try of every act meet a 503."""
+    if play.world.acts:
+        _each_act_once(play, "unavailable", also_reads=True)
+        return
+    play.plan()
+    play.world.trouble("unavailable")
+    play.nights()
+    _ends_well(play)
+
+
+def unavailable_long(play: Play) -> None:
+    """The place is down for two nights: unreachable, nothing done, then resumed."""
+    before = play.world.snapshot()
+    play.plan()
+    play.world.trouble("unavailable", times=EVER)
+    play.run()
+    play.run()
+    assert any(isinstance(e, Unreachable) for e in play.errors), play.errors
+    _open(play)
+    _untouched(play, before)
+    if "vanished_account" in play.world.without:  # else that case shows that it goes on
+        _resumes(play)
+
+
+def html(play: Play) -> None:
+    """A web page with status 200 instead of an answer, before and in the acts: it says nothing."""
+    before = play.world.snapshot()
+    play.plan()
+    play.world.trouble("html", times=EVER)
+    play.run()
+    if "html" in play.world.heedless:
+        play.nights()
+        _ends_well(play)
+        return
+    assert any(isinstance(e, ProcessorError) for e in play.errors), play.errors
+    _open(play)
+    _untouched(play, before)
+    play.world.mend()
+    _each_act_once(play, "html", planned=True)
+
+
+def slow(play: Play) -> None:
+    """Slow answers change nothing."""
+    play.plan()
+    play.world.trouble("slow", times=3)
+    play.nights()
+    _ends_well(play)
+
+
+# -- who we are --------------------------------------------------------------------------------------------------------
+def unauthorized(play: Play) -> None:
+    """The key is refused for good: refused, and not one act."""
+    before = play.world.snapshot()
+    play.plan()
+    play.world.trouble("unauthorized", times=EVER)
+    play.run()
+    assert any(isinstance(e, Refused | ConfigurationError) for e in play.errors), play.errors
+    assert not play.world.requests()
+    _open(play)
+    _untouched(play, before)
+    if not play.world.acts:  # else `unauthorized_in_act` shows that it goes on
+        _resumes(play)
+
+
+def unauthorized_in_act(play: Play) -> None:
+    """The key is refused from the first act on: refused, and closed with a new one."""
+    play.plan()
+    play.locate()
+    play.world.trouble("unauthorized", times=EVER)
+    play.advance()
+    assert any(isinstance(e, Refused | ConfigurationError) for e in play.errors), play.errors
+    _open(play)
+    _resumes(play)
+
+
+# -- whom we mean ------------------------------------------------------------------------------------------------------
+def nobody_known(play: Play) -> None:
+    """The company knows no e-mail and no name: found by the account's key, or left to a person, never guessed."""
+    play.world.know_nothing()
+    play.plan()
+    play.nights(4)
+    row = play.row()
+    assert row.needs_person or play.documented(play.end()), play.end()
+
+
+def no_identifier(play: Play) -> None:
+    """No account id and no e-mail at all: nothing is touched."""
+    before = play.world.snapshot()
+    play.plan("")
+    play.run()
+    _untouched(play, before)
+
+
+def hostile(play: Play) -> None:
+    """Account ids made to reach others reach nobody, neither alone nor beside a real one."""
+    before = play.world.snapshot()
+    for account_id in HOSTILE:
+        play.plan(account_id)
+    play.run()
+    play.run()
+    _untouched(play, before)
+
+
+def hostile_emails(play: Play) -> None:
+    """E-mails made to reach others reach nobody."""
+    before = play.world.snapshot()
+    emails = (
+        "@",
+        "%@example.com",
+        "*@example.com",
+        "' OR Email != '",
+        '"',
+        "sample.person.0010",
+        "example.com",
+        "@example",
+    )
+    for number, email in enumerate(emails):
+        account = f"nobody-{number}"
+        play.world.known[account] = Identifiers(emails=(email,), login_id=email, name="", phones=())
+        play.plan(account)
+    play.run()
+    play.run()
+    _untouched(play, before)
+
+
+def vanished_account(play: Play) -> None:
+    """The place was down while the company still knew the person; when it is up again the stored keys find them."""
+    play.plan()
+    play.world.trouble("unavailable", times=EVER)
+    play.run()
+    play.world.mend()
+    play.world.forget()
+    play.nights()
+    _ends_well(play)
+
+
+CASES: dict[str, Case] = {
+    "twice": Case("erasing twice ends the same way", twice),
+    "gone_before": Case("the record is gone before we look", gone_before),
+    "gone_between": Case("the record goes while we work", gone_between),
+    "lie": Case("says done, keeps everything (each act)", lie, acts=True),
+    "oddities": Case("what only this place gets wrong", oddities),
+    "cut_after": Case("does it and cuts the reply (each act)", cut_after, acts=True),
+    "cut_before": Case("cuts before doing it (each act)", cut_before, acts=True),
+    "crash": Case("our process dies after each step", crash, acts=True),
+    "rate_seconds": Case("429 with seconds", rate_seconds),
+    "rate_date": Case("429 with a date", rate_date),
+    "rate_bare": Case("429 with nothing", rate_bare),
+    "unavailable_once": Case("503 once, in a read and in each act", unavailable_once),
+    "unavailable_long": Case("503 for long", unavailable_long),
+    "html": Case("HTML instead of an answer, in reads and acts", html),
+    "slow": Case("slow replies", slow),
+    "unauthorized": Case("the key is refused for ever", unauthorized),
+    "unauthorized_in_act": Case("the key is refused mid-way", unauthorized_in_act, acts=True),
+    "nobody_known": Case("no e-mail and no name known", nobody_known),
+    "no_identifier": Case("no identifier at all", no_identifier),
+    "hostile": Case("hostile account ids", hostile),
+    "hostile_emails": Case("hostile e-mails", hostile_emails),
+    "vanished_account": Case("the account vanished while the place was down", vanished_account),
+}

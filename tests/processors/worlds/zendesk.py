@@ -1,0 +1,102 @@
+"""Zendesk: users with tickets, complaints, suspended mails, and lines on other people's tickets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from include.connections import Connection
+from include.processors import _zendesk_client
+from include.sandbox.standin import Frame
+from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person
+from tests.processors.worlds.base import NEIGHBOURS, ON, TARGET, Act, HttpWorld, Person
+
+GONE = "confirmed_absent"
+
+
+class ZendeskWorld(HttpWorld):
+    """One Zendesk account."""
+
+    name: ClassVar[str] = "zendesk"
+    datasets: ClassVar[tuple[str, ...]] = ("support",)
+    scope_id: ClassVar[str] = "support"
+    richest: ClassVar[str] = "everything"
+    variants = {
+        "everything": GONE,
+        "nobody": GONE,
+        "plain": GONE,
+        "open_ticket": "blocked:open_ticket",
+        "email_only": GONE,
+        "two_users": GONE,
+        "open_complaint": "blocked:open_complaint",
+    }
+    acts = (
+        Act("redact a comment", "PUT", r"^/api/v2/comment_redactions/"),
+        Act("delete suspended mails", "DELETE", r"^/api/v2/suspended_tickets/destroy_many$"),
+        Act("delete tickets", "DELETE", r"^/api/v2/tickets/destroy_many$"),
+        Act("purge tickets", "DELETE", r"^/api/v2/deleted_tickets/(destroy_many|[0-9]+)$"),
+        Act("delete users", "DELETE", r"^/api/v2/users/(destroy_many|[0-9]+)$"),
+        Act("purge a user", "DELETE", r"^/api/v2/deleted_users/[0-9]+$"),
+    )
+    oddities = {"partial": "every second ticket of a bulk deletion fails"}
+    deletes = "tickets (soft, then permanently), suspended mails, users (soft, then permanently)"
+    anonymises = "comments, attachments and recordings of the person on tickets of others: redacted"
+    reads = "GET of users, tickets and comments, and the compliance status of every product that reported `started`"
+    not_provable = "backups of the vendor; a product that never reports anything"
+
+    def make(self) -> Frame:
+        return StandIn(limit_factor=100)
+
+    def connection(self) -> Connection:
+        extra = {"subdomain": "sandbox", "endpoint_url": self.url}
+        return Connection("zendesk", login="agent@example.com", password=API_TOKEN, extra=extra)
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        patient = _zendesk_client.sleep
+        _zendesk_client.sleep = lambda seconds: patient(min(seconds, 0.001))
+        try:
+            with super().serving():
+                yield
+        finally:
+            _zendesk_client.sleep = patient
+
+    def vanish(self) -> None:
+        """Zendesk keeps a nameless user of everybody who was deleted for good."""
+        standin = self.standin
+        assert isinstance(standin, StandIn)
+        for user in standin.store.all("user"):
+            if f"user/{user['id']}" not in self.others and not user.get("_purged_at"):
+                standin._purge(user)
+        for kind in ("ticket", "comment", "suspended_ticket", "identity"):
+            for row in standin.store.all(kind):
+                if f"{kind}/{row['id']}" not in self.others:
+                    standin.store.delete(kind, row["id"])
+        standin.store.commit()
+
+    def seed(self, person: Person, variant: str) -> None:
+        kinds = ("complaint", "suspended") if variant == "everything" else (variant,)
+        for kind in kinds:
+            self.standin.seed(
+                seed_person(
+                    number=person.number, account_id=person.account_id, email=person.email, name=person.name, on=ON,
+                    variant=VARIANTS.index(kind),
+                )
+            )  # fmt: skip
+        if person is TARGET and variant == "everything":
+            ticket = NEIGHBOURS[0].number * 100 + 1
+            said = f"{person.name}, {person.email}, adds a line"
+            line = comment_row(ticket * 10 + 7, ticket, self._user(person), said, on=ON - timedelta(days=80))
+            self.standin.seed({"comment": [line]})
+
+    def seed_bystanders(self) -> None:
+        self.seed(TARGET, "nobody")
+
+    @staticmethod
+    def _user(person: Person) -> int:
+        return 900_000_000 + person.number * 10
+
+    def refusal(self, status: int) -> Any:
+        return {"error": "Trouble", "description": super().refusal(status)["message"]}
