@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, ClassVar
 
-from include.errors import NeedsPerson, ProcessorError, RateLimited, Refused, Unreachable
+from include.errors import ConfigurationError, NeedsPerson, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
 from include.processors._zendesk_client import CHUNK, NAME, Client, Row
@@ -73,15 +73,23 @@ class Processor:
         if not config or engine is None or not emails:
             return {}
         from sqlalchemy import ColumnClause, column, func, select, table
+        from sqlalchemy.exc import SQLAlchemyError
 
         account: ColumnClause[Any] = column(str(config["account"]))
         email: ColumnClause[Any] = column(str(config["email"]))
         folded = func.lower(email)
         query = select(account, folded).select_from(table(str(config["table"]), account, email))
         owners: dict[str, set[str]] = {}
-        with engine.connect() as connection:
-            for account_id, address in connection.execute(query.where(folded.in_(sorted(emails)))):
-                owners.setdefault(same_email(address), set()).add(str(account_id))
+        try:
+            with engine.connect() as connection:
+                for account_id, address in connection.execute(query.where(folded.in_(sorted(emails)))):
+                    owners.setdefault(same_email(address), set()).add(str(account_id))
+        except SQLAlchemyError:
+            # From None: the driver's error quotes the e-mails that were asked for.
+            raise ConfigurationError(
+                "zendesk: the accounts database could not say whose an e-mail is. Check settings.email_owners of the "
+                "processor in the retention schedule, and the connection accounts_db."
+            ) from None
         return owners
 
     def extract(self, work: Sequence[Work]) -> list[Record]:

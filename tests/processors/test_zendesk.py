@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import requests
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import StaticPool
 
 from include.connections import Connection
@@ -230,6 +231,15 @@ def test_an_email_that_another_account_of_the_company_holds_is_ambiguous(world: 
     processor = world.processor(accounts=accounts, settings={**SETTINGS, "email_owners": owners})
     [found] = processor.locate([subject()])
     assert found.code == "ambiguous"
+
+
+def test_an_accounts_database_that_cannot_answer_quotes_no_address(world: World, engine: Engine) -> None:
+    world.seed("email_only")
+    owners = {"table": "no_such_table", "account": "account_id", "email": "email"}
+    processor = world.processor(accounts=engine, settings={**SETTINGS, "email_owners": owners})
+    with pytest.raises(ConfigurationError, match="email_owners") as caught:
+        processor.locate([subject()])
+    assert EMAIL not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_member_of_staff_is_never_erased(world: World) -> None:
