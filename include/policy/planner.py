@@ -253,29 +253,21 @@ def _merged(planned: Sequence[PlannedDisposal]) -> list[PlannedDisposal]:
     The same processor, trigger date and holds are needed, so that a hold on the wider one never delays the narrower.
     """
     result = [d for d in planned if d.processor == OWN_DATABASE]
-    wide: list[PlannedDisposal] = []
-    others = (d for d in planned if d.processor != OWN_DATABASE)
+    wide: dict[tuple[object, ...], list[PlannedDisposal]] = {}
+    others = [d for d in planned if d.processor != OWN_DATABASE]
     for one in sorted(others, key=lambda d: (-len(d.datasets), d.rule_id != PROCESSOR_RULE, _identity(d))):
-        for n, wider in enumerate(wide):
-            if _same_work(one, wider):
-                wide[n] = replace(
+        alike = wide.setdefault((one.processor, one.trigger_date, one.free_from, one.held_by), [])
+        for n, wider in enumerate(alike):
+            if one.rule_id != wider.rule_id and set(one.datasets) <= set(wider.datasets):
+                alike[n] = replace(
                     wider,
                     categories=tuple(sorted({*wider.categories, *one.categories})),
-                    reasons=wider.reasons + tuple(r for r in one.reasons if r not in wider.reasons),
+                    reasons=tuple(dict.fromkeys(wider.reasons + one.reasons)),
                 )
                 break
         else:
-            wide.append(one)
-    return result + wide
-
-
-def _same_work(narrow: PlannedDisposal, wide: PlannedDisposal) -> bool:
-    return (
-        narrow.processor == wide.processor
-        and narrow.rule_id != wide.rule_id
-        and (narrow.trigger_date, narrow.free_from, narrow.held_by) == (wide.trigger_date, wide.free_from, wide.held_by)
-        and set(narrow.datasets) <= set(wide.datasets)
-    )
+            alike.append(one)
+    return result + [d for alike in wide.values() for d in alike]
 
 
 def _identity(disposal: PlannedDisposal) -> tuple[str, str, str, str, date]:
