@@ -22,8 +22,8 @@ from sqlalchemy.pool import StaticPool
 from include.connections import Connection
 from include.errors import ConfigurationError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import Result, Site, Subject, Work, _zendesk_client
-from include.processors._zendesk_client import Gate, retry_after
+from include.processors import Result, Site, Subject, Work, _zendesk_gate
+from include.processors._zendesk_gate import Gate, retry_after
 from include.processors._zendesk_redact import blacked_out, is_readable
 from include.processors.zendesk import Processor
 from include.sandbox.standin import Fault, Serving
@@ -77,7 +77,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     standin, waits = StandIn(), []
-    monkeypatch.setattr(_zendesk_client, "sleep", waits.append)
+    monkeypatch.setattr(_zendesk_gate, "sleep", waits.append)
     with Serving(standin) as serving:
         yield World(standin, serving.url, waits)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from include.connections import Connection
-from include.processors import _zendesk_client
+from include.processors import _zendesk_gate
 from include.sandbox.standin import Frame
 from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person
 from tests.processors.worlds.base import NEIGHBOURS, ON, TARGET, Act, HttpWorld, Person
@@ -55,13 +55,13 @@ class ZendeskWorld(HttpWorld):
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        patient = _zendesk_client.sleep
-        _zendesk_client.sleep = lambda seconds: patient(min(seconds, 0.001))
+        patient = _zendesk_gate.sleep
+        _zendesk_gate.sleep = lambda seconds: patient(min(seconds, 0.001))
         try:
             with super().serving():
                 yield
         finally:
-            _zendesk_client.sleep = patient
+            _zendesk_gate.sleep = patient
 
     def vanish(self) -> None:
         """Zendesk keeps a nameless user of everybody who was deleted for good."""
