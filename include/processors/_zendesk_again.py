@@ -49,6 +49,8 @@ def _new(work: Work, held: Holdings | NeedsPerson) -> Holdings | NeedsPerson:
         return held
     comments = [pair for pair in held.comments if pair not in work.locator.get("comments", ())]
     chats = [pair for pair in held.chats if pair not in work.locator.get("chats", ())]
+    if not comments and not chats:  # what is known already was dealt with, whatever became of that ticket since
+        return Holdings()
     return Holdings({}, held.complaints - _ids(work, "complaints"), comments, chats, held.unsettled)
 
 

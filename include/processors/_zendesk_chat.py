@@ -82,6 +82,8 @@ def redact_chats(client: Client, locator: Mapping[str, Any]) -> None:
     for ticket_id, chat_id, events in list(located_chats(client, locator)):
         for event in events:
             if event.get("type") == MESSAGE and readable(event.get("message")):
+                if "redact>" in event["message"]:
+                    raise NeedsPerson(NAME, "chat_text_unredactable")  # it would end the mark itself
                 body = {"chat_id": chat_id, **_place(event), "text": f"<redact>{event['message']}</redact>"}
                 _put(client, f"/chat_redactions/{ticket_id}", body)
         files = [e for e in events if is_open_file(e)]
@@ -99,8 +101,14 @@ def _place(event: Row) -> Row:
     return {name: event[name]}
 
 
+class ChatGoesOn(Exception):
+    """A chat could not be redacted, as those that still go on cannot."""
+
+
 def _put(client: Client, path: str, body: Row) -> None:
     answer = client.call("PUT", path, body=body)
+    if answer.status in {409, 422}:
+        raise ChatGoesOn
     if answer.status not in {200, 404}:  # 404: the ticket went meanwhile; reading back tells
         raise NeedsPerson(NAME, "chat_redaction_refused", status=answer.status)
 

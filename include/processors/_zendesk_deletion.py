@@ -65,8 +65,8 @@ class Deletion:
     def delete(self, works: Sequence[Work]) -> list[Result]:
         """Delete users softly once nothing of theirs is open and every ticket of theirs is gone."""
         users, _ = self.client.show_many("users", ids(works, "users"))
-        current = {w.disposal_id: w for w in works}
         results = {r.disposal_id: r for r in each(works, lambda work: self._look(work, users))}
+        current = {w.disposal_id: _with(w, results[w.disposal_id]) for w in works}
         for act in (self.tickets.delete, self.tickets.purge):
             going = [w for w in current.values() if results[w.disposal_id].outcome is Outcome.ACCEPTED]
             late = [w for w in going if _unpurged(w)]
@@ -103,13 +103,13 @@ class Deletion:
         kept = {int(i) for i in work.locator.get("complaints", ())}
         if any(self.selector.is_complaint(t) for i, t in late.items() if i not in kept):
             return self._late_complaint(work, users)
+        if not now:
+            return Result(work.disposal_id, Outcome.ACCEPTED)
         purged = sorted({int(i) for i in work.locator.get("purged", ())} - set(now))
         locator = {**work.locator, "tickets": sorted(known | set(now)), "purged": purged}
         if late:
             return Result(work.disposal_id, Outcome.AWAITING, "late_ticket", locator=locator)
-        if known & set(now):  # it is there though it was purged
-            return Result(work.disposal_id, Outcome.FAILED, "still_present", locator=locator)
-        return Result(work.disposal_id, Outcome.ACCEPTED)
+        return Result(work.disposal_id, Outcome.ACCEPTED, locator=locator)
 
     def _late_complaint(self, work: Work, users: Mapping[int, Row]) -> Result:
         """A complaint nobody archived: locate and extract anew, if all else is gone and the user is found by key."""

@@ -145,6 +145,8 @@ class Gate(HTTPAdapter):
         if answer.code == "TooManyJobs":
             seconds = retry_after(response.headers) if response.headers.get("Retry-After") else PATIENCE / 2
             raise RateLimited(NAME, retry_after=seconds, code="too_many_jobs", status=status)
+        if isinstance(answer.body, dict) and answer.body.get("error") == "unavailable":  # the search, under any status
+            raise Unreachable(NAME, "search_unavailable", status=status, request_id=request_id(response))
         if status == 429:
             raise RateLimited(NAME, retry_after=retry_after(response.headers))
         if status >= 500 or 300 <= status < 400:

@@ -22,6 +22,7 @@ TAG = re.compile(r"(<[^>]*>)")
 SPEAKING = re.compile(r"<(?:img|a)\b", re.IGNORECASE)
 BLANK = " \u00a0\n\r\t▇█"
 TEXTS = "texts"
+CALL_DATA = ("from", "to", "location", "transcription_text", "recording_url")
 
 
 def blacked_out(html: str) -> str:
@@ -79,7 +80,7 @@ def redact(client: Client, locator: Mapping[str, Any]) -> None:
 
 
 def _redact_comment(client: Client, ticket_id: int, comment: Row, files: list[Row]) -> list[Row]:
-    """Redact text and files in one call; return the files that its answer still shows."""
+    """Redact text and files in one call; return the files that its answer does not show as redacted."""
     html = comment.get("html_body")
     if not isinstance(html, str):
         raise NeedsPerson(NAME, "comment_without_body")
@@ -91,7 +92,9 @@ def _redact_comment(client: Client, ticket_id: int, comment: Row, files: list[Ro
     if answer.status not in {200, 404}:
         raise NeedsPerson(NAME, "redaction_refused", status=answer.status)
     after = answer.body.get("comment") if answer.status == 200 else None
-    return open_files(after) if isinstance(after, dict) and isinstance(after.get("attachments"), list) else files
+    shown = after.get("attachments") if isinstance(after, dict) else None
+    done = {a.get("id") for a in shown or () if isinstance(a, dict) and not open_files({"attachments": [a]})}
+    return [f for f in files if f.get("id") not in done]
 
 
 def _put(client: Client, comment: Row, body: Row) -> Answer:
@@ -112,9 +115,7 @@ def what_is_left(client: Client, locator: Mapping[str, Any]) -> Counter[str]:
     for _ticket_id, comment in located_comments(client, locator.get("comments", ())):
         left[TEXTS] += is_readable(comment)
         left["file_left_on_ticket"] += len(open_files(comment))
-        left["call_data_left"] += any(
-            readable(_call(comment).get(k)) for k in ("from", "to", "location", "transcription_text")
-        )
+        left["call_data_left"] += any(readable(_call(comment).get(k)) for k in CALL_DATA)
         left["mail_header_left"] += _header(comment)
     said, names = chats_left(client, locator)
     left[TEXTS] += said

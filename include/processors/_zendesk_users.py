@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from include.errors import NeedsPerson, ProcessorError, Unreachable
 from include.processors._zendesk_client import Client, chunks
@@ -18,6 +19,8 @@ from include.processors._zendesk_gate import NAME, Row
 SEARCHABLE = re.compile(r"[\w.+\-%&'=~]+@[\w.\-]+")
 PLAIN_KEY = re.compile(r"[A-Za-z0-9._\-]{1,200}")
 SHORTEST_PHONE = 8  # digits; less is an extension, or nobody's
+
+DELETED_MOST = 20_000  # the list keeps the shell of everybody who was ever purged, and cannot be filtered
 
 Owners = Callable[[set[str]], Mapping[str, set[str]]]
 
@@ -72,17 +75,25 @@ class Users:
 
     def _candidates(self, people: Sequence[Person]) -> None:
         by_key = users_by_external_id(self.client, [p.key for p in people])
+        calls = any(p.phones for p in people) and self._takes_calls()
         for person in people:
             person.candidates |= {int(u["id"]) for u in by_key.get(person.key, ())}
             try:
                 for email in sorted(person.emails):
                     person.candidates |= self._by_email(email)
-                for phone in sorted(person.phones):
+                for phone in sorted(person.phones) if calls else ():
                     person.candidates |= self._search(f"phone:{searched_phone(phone)}")
                 if not person.key and not person.emails:
                     raise NeedsPerson(NAME, "no_identifier")
             except (NeedsPerson, Unreachable) as error:
                 person.error = error
+
+    def _takes_calls(self) -> bool:
+        """Return whether this account uses Talk, which makes users of unknown numbers; unless denied it is assumed."""
+        answer = self.client.call("GET", "/account/settings")
+        settings = answer.body.get("settings") if answer.status == 200 and isinstance(answer.body, dict) else None
+        voice = settings.get("voice") if isinstance(settings, dict) else None
+        return not (isinstance(voice, dict) and voice.get("enabled") is False)
 
     def _by_email(self, email: str) -> set[int]:
         if not SEARCHABLE.fullmatch(email):
@@ -160,7 +171,7 @@ class Users:
         holders: dict[str, set[int]] = {}
         rows: dict[int, Row] = {}
         wanted = {e for p in people for e in p.emails}
-        for row in self.client.pages("/deleted_users", "deleted_users"):
+        for row in islice(self.client.pages("/deleted_users", "deleted_users"), DELETED_MOST):
             email = same_email(row.get("email"))
             if email in wanted and email:
                 holders.setdefault(email, set()).add(row["id"])

@@ -17,10 +17,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from include.errors import ConfigurationError, Refused
+from include.errors import ConfigurationError, NeedsPerson, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
 from include.processors._zendesk_cases import cases
+from include.processors._zendesk_chat import ChatGoesOn
 from include.processors._zendesk_client import CHUNK, Client
 from include.processors._zendesk_deletion import Deletion, each
 from include.processors._zendesk_find import Search
@@ -32,6 +33,8 @@ from include.processors._zendesk_tickets import Tickets
 from include.processors._zendesk_users import same_email
 
 logger = logging.getLogger(__name__)
+
+CHAT_TRIES = 7  # nights
 
 
 class Processor:
@@ -138,7 +141,14 @@ class Processor:
         return results
 
     def _redact(self, work: Work) -> Result:
-        redact(self.client, work.locator)
+        try:
+            redact(self.client, work.locator)
+        except ChatGoesOn:  # looked at again tomorrow; what never ends is a person's
+            tries = int(work.locator.get("chat_tries", 0)) + 1
+            if tries > CHAT_TRIES:
+                raise NeedsPerson(NAME, "chat_redaction_refused") from None
+            locator = {**work.locator, "chat_tries": tries}
+            return Result(work.disposal_id, Outcome.AWAITING, "chat_goes_on", locator=locator)
         count = len(work.locator.get("comments", ())) + len(work.locator.get("chats", ()))
         return Result(work.disposal_id, Outcome.ACCEPTED, count=count)
 

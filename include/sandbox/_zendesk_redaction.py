@@ -79,8 +79,11 @@ class Redaction(Jobs):
         return json_reply(200, {"attachment": next(a for a in attachments if a["id"] == attachment_id)})
 
     def delete_recordings(self, _request: Request, call_id: int) -> Response:
-        """DELETE /channels/voice/calls/{id}/recordings."""
+        """DELETE /channels/voice/calls/{id}/recordings: both recordings of a call, and their address."""
         self.store.delete("recording", call_id)
+        for comment in self.store.all("comment"):
+            if (comment.get("data") or {}).get("call_id") == call_id:
+                self.store.update("comment", comment["id"], data={**comment["data"], "recording_url": None})
         return Response(status=204)
 
     # -- chats -----------------------------------------------------------------------------------------------------

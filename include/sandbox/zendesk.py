@@ -60,6 +60,7 @@ class StandIn(Gone):
         Limit("delete_ticket", 400, 60),
     )
     routes = (
+        Route("GET", "/api/v2/account/settings", "show_settings"),
         Route("GET", "/api/v2/users/me", "show_me"),
         Route("GET", "/api/v2/users/search", "search_users"),
         Route("GET", "/api/v2/users/show_many", "show_users"),
@@ -130,6 +131,13 @@ class StandIn(Gone):
     def show_me(self, _request: Request) -> Response:
         """GET /users/me."""
         return json_reply(200, {"user": {"id": 1, "name": "Sample Agent", "role": "admin", "active": True}})
+
+    voice = False
+    """Whether the account uses Talk."""
+
+    def show_settings(self, _request: Request) -> Response:
+        """GET /account/settings."""
+        return json_reply(200, {"settings": {"voice": {"enabled": self.voice}}})
 
     def show_user(self, _request: Request, user_id: int) -> Response:
         """GET /users/{id}: a soft-deleted user answers with `active: false`, a purged one 404."""
