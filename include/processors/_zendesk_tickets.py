@@ -1,8 +1,8 @@
 """Deleting and purging tickets in bulk; what a job reports is never taken for what happened.
 
 A purge job says one word for up to 100 tickets, though one of them may have failed ("Bulk permanently delete tickets").
-What became of a ticket that can stand in the list of deleted ones is read there; archived tickets never appear in it,
-so each of them is asked for once more and must be unknown. Tickets that were reopened, or became another requester's
+What became of a ticket that stood in the list of deleted ones is read there; archived tickets never appear in it, so
+each of them is asked for once more and must be unknown. Tickets that were reopened, or became another requester's
 since they were located, are left alone.
 """
 
@@ -51,10 +51,23 @@ class Tickets:
         for chunk in chunks(ids(allowed, "suspended")):
             self.client.call("DELETE", "/suspended_tickets/destroy_many", {"ids": ",".join(map(str, chunk))})
         left = self._live(allowed)
+        listed = self._listed(allowed, present)
         return [
-            refused.get(w.disposal_id) or self._refused(w, left) or self._deleted(w, present, left, receipts)
+            refused.get(w.disposal_id) or self._refused(w, left) or self._deleted(w, present, left, listed, receipts)
             for w in works
         ]
+
+    def _listed(self, works: Sequence[Work], present: Mapping[int, Row]) -> set[int]:
+        """Return which tickets can stand in the list of deleted ones, where their absence will be proof later.
+
+        Tickets that cannot be archived yet always can. Of all others the list itself is asked, now that they are in it
+        or never will be.
+        """
+        known = set(ids(works, "listed")) | {i for i, t in present.items() if not self._may_be_archived(t)}
+        if not set(ids(works, "tickets")) - known - set(ids(works, "purged")):
+            return known
+        rows = self.client.pages("/deleted_tickets", "deleted_tickets", quota="deleted_listing")
+        return known | {int(t["id"]) for t in rows}
 
     def _live(self, works: Sequence[Work]) -> dict[int, Row]:
         return live(self.client.show_many("tickets", ids(works, "tickets"))[0])
@@ -67,16 +80,19 @@ class Tickets:
         return receipts
 
     def _deleted(
-        self, work: Work, present: Mapping[int, Row], left: Mapping[int, Row], receipts: Mapping[int, str | None]
+        self,
+        work: Work,
+        present: Mapping[int, Row],
+        left: Mapping[int, Row],
+        listed: set[int],
+        receipts: Mapping[int, str | None],
     ) -> Result:
         mine = _own(work)
         digest = next((receipts[i] for i in sorted(mine & set(receipts))), None)
         if mine & set(left):
             return Result(work.disposal_id, Outcome.FAILED, "still_present", receipt_sha256=digest)
-        listed = {int(i) for i in work.locator.get("listed", ())}
-        listed |= {i for i in mine & set(present) if not self._may_be_archived(present[i])}
         changed = {
-            "listed": sorted(listed),
+            "listed": sorted(mine & listed),
             "purged": sorted({int(i) for i in work.locator.get("purged", ())} - set(present)),
             "deleted_on": work.locator.get("deleted_on") or self.as_of.isoformat(),
         }

@@ -834,6 +834,38 @@ def archive(world: World) -> None:
         world.standin.store.update("ticket", ticket_id, status="closed", updated_at="2020-01-01T00:00:00Z")
 
 
+@pytest.mark.parametrize("unknown", ["success", "failure"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_servers_that_answer_a_purge_of_nothing_with_a_job_are_understood(
+    world: World, monkeypatch: pytest.MonkeyPatch, unknown: str, listed: bool
+) -> None:
+    """Nobody documents what purging an unknown ticket answers, nor does every server leave old ones out of its list."""
+
+    def purge_ticket(self: StandIn, request: Any, ticket_id: int) -> Any:
+        return self.start_job(request, "job_purge_tickets", [str(ticket_id)])
+
+    real = StandIn.job_purge_tickets
+
+    def job(self: StandIn, targets: Sequence[str]) -> Any:
+        gone = not any(self.store.get("ticket", t) for t in targets)
+        return {"success": unknown == "success"} if gone else real(self, targets)
+
+    monkeypatch.setattr(StandIn, "purge_ticket", purge_ticket)
+    monkeypatch.setattr(StandIn, "job_purge_tickets", job)
+    if listed:
+        monkeypatch.setattr(StandIn, "_archived", lambda *_: False)
+    world.seed()
+    archive(world)
+    works = located(world.processor(), subject())
+    results = carry_out(world.processor(), works)
+    assert world.standin.store.get("ticket", 101) is None
+    if listed or unknown == "success":
+        assert results[0].code == "compliance_deletion"
+        return
+    results = carry_out(world.processor(), after(works, results))  # archived, and the place cannot tell gone from stuck
+    assert (results[0].outcome, results[0].code) == (Outcome.AWAITING, "purged_by_schedule")
+
+
 def test_an_archived_ticket_that_a_purge_silently_left_is_found_out(world: World) -> None:
     world.seed()
     archive(world)
