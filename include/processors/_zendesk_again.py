@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from include.errors import NeedsPerson
+from include.errors import NeedsPerson, ProcessorError
 from include.processors import Work
 from include.processors._zendesk_chat import chats_on
 from include.processors._zendesk_find import Holdings, Search
@@ -19,12 +19,11 @@ from include.processors._zendesk_users import Person
 TOGETHER = 24  # users a query; it stands in an address, which is limited
 
 
-def overlooked(search: Search, works: Sequence[Work]) -> dict[str, str]:
-    """Look again for people of whom nobody was found; return a code for those who are there after all."""
+def overlooked(search: Search, works: Sequence[Work]) -> dict[str, ProcessorError | None]:
+    """Look again for people of whom nobody was found; return those who are there after all, or what hid them."""
     people = [Person(w.account_id, emails=set(w.locator["emails"])) for w in works]
     search.users.find(people)
-    found = {w.disposal_id: p for w, p in zip(works, people, strict=True) if p.users or p.error}
-    return {i: p.error.code if p.error else "still_present" for i, p in found.items()}
+    return {w.disposal_id: p.error for w, p in zip(works, people, strict=True) if p.users or p.error}
 
 
 def missed(search: Search, works: Sequence[Work]) -> dict[str, Holdings | NeedsPerson]:

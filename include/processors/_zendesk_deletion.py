@@ -168,6 +168,8 @@ class Deletion:
             return
         if status == 404 and not self._is_gone(user_id):
             raise Unreachable(NAME, "purge_not_found", status=status)
+        if status == 403:
+            raise Refused(NAME, "purge_not_permitted", status=status, advice="Purging users needs an administrator.")
         if status not in {200, 204, 404}:
             raise NeedsPerson(NAME, "purge_refused", status=status)
 

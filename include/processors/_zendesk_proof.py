@@ -55,7 +55,7 @@ class Place:
     soft_deleted: frozenset[int]
     suspended: frozenset[int]
     external: Mapping[str, Sequence[Row]]
-    overlooked: Mapping[str, str]
+    overlooked: Mapping[str, ProcessorError | None]
 
 
 class Proof:
@@ -108,8 +108,9 @@ class Proof:
         seen = known | {int(i) for i in located.get("returned", ())}
         returned = {int(u["id"]): u for u in place.external.get(work.account_id, ()) if int(u["id"]) not in seen}
         if work.disposal_id in place.overlooked:
-            code = place.overlooked[work.disposal_id]
-            return replace(present, code=code, needs_person=code != "still_present")
+            if error := place.overlooked[work.disposal_id]:
+                raise error
+            return present
         if returned:
             return self._returned(work, present, returned)
         if self._remains(work, place):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from html import unescape
 from typing import Any
 
-from include.errors import NeedsPerson
+from include.errors import NeedsPerson, Refused
 from include.processors._zendesk_chat import REDACTED_FILE, SCRUBBED_NAME, chats_left, readable, redact_chats
 from include.processors._zendesk_client import Client
 from include.processors._zendesk_gate import NAME, Answer, Row
@@ -89,6 +89,8 @@ def _redact_comment(client: Client, ticket_id: int, comment: Row, files: list[Ro
     answer = _put(client, comment, body)
     if answer.status in {409, 422} and urls:  # these files cannot be named so: text first, then one by one
         answer = _put(client, comment, {**body, "external_attachment_urls": []})
+    if answer.status == 403:
+        raise Refused(NAME, "redaction_not_permitted", status=403, advice="Agent Workspace and that right are needed.")
     if answer.status not in {200, 404}:
         raise NeedsPerson(NAME, "redaction_refused", status=answer.status)
     after = answer.body.get("comment") if answer.status == 200 else None

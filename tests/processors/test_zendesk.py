@@ -990,6 +990,27 @@ def test_somebody_a_stale_index_hid_is_found_by_looking_again(world: World) -> N
     assert (result.outcome, result.code) == (Outcome.FAILED, "still_present")
 
 
+def test_trouble_in_the_second_look_is_no_case_for_a_person(world: World) -> None:
+    for number in (1, 2):
+        world.seed("nobody", number)
+    processor = world.processor()
+    works = located(processor, subject(1), subject(2))
+    world.fault(kind="status", status=503, path="/users/search", times=3)
+    results = processor.read_back(works)
+    assert [(r.outcome, r.needs_person) for r in results] == [
+        (Outcome.FAILED, False),
+        (Outcome.CONFIRMED_ABSENT, False),
+    ]
+
+
+@pytest.mark.parametrize(("path", "code"), [("/comment_redactions/", "redaction"), ("/deleted_users/", "purge")])
+def test_a_right_that_is_lacking_stops_the_processor(world: World, path: str, code: str) -> None:
+    world.seed()
+    world.fault(kind="status", status=403, body={"error": "Forbidden"}, path=path, times=99)
+    with pytest.raises(Refused, match=f"{code}_not_permitted"):
+        erase(world)
+
+
 def test_a_complaint_of_another_is_kept_before_words_in_it_are_blacked_out(world: World) -> None:
     world.seed()
     world.standin.store.update("ticket", 100, tags=["complaint"])
