@@ -56,7 +56,7 @@ def _party(work: Work, ticket: Row, users: dict[int, Row]) -> Row:
 
 def _record(client: Client, selector: Selector, work: Work, ticket: Row, user: Row, solved_at: object) -> Record:
     opened, closed = _seoul(ticket.get("created_at")), _seoul(solved_at or ticket.get("updated_at"))
-    pages = client.pages(f"/tickets/{int(ticket['id'])}/comments", "comments", missing=True)
+    pages = client.pages(f"/tickets/{int(ticket['id'])}/comments", "comments", of=("tickets", int(ticket["id"])))
     lines = [str(ticket.get("subject") or "")] + [str(c.get("plain_body") or c.get("body") or "") for c in pages]
     items = {
         "case.kind": selector.kind(ticket),

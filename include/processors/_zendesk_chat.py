@@ -55,7 +55,7 @@ def _is_chat(thing: Row) -> bool:
 
 
 def _chats(client: Client, ticket_id: int) -> Iterator[Chat]:
-    for audit in client.pages(f"/tickets/{ticket_id}/audits", "audits", missing=True):
+    for audit in client.pages(f"/tickets/{ticket_id}/audits", "audits", of=("tickets", ticket_id)):
         for event in audit.get("events") or ():
             value = event.get("value") if isinstance(event, dict) and event.get("type") == STARTED else None
             if isinstance(value, dict) and value.get("chat_id"):

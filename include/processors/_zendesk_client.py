@@ -131,9 +131,19 @@ class Client:
         return answer
 
     def pages(
-        self, path: str, key: str, parameters: Row | None = None, *, quota: str | None = None, missing: bool = False
+        self,
+        path: str,
+        key: str,
+        parameters: Row | None = None,
+        *,
+        quota: str | None = None,
+        missing: bool = False,
+        of: tuple[str, int] | None = None,
     ) -> Iterator[Row]:
-        """Yield all rows of a listing, cursor or offset pages; nothing where the parent is `missing`."""
+        """Yield all rows of a listing, cursor or offset pages; nothing where its parent may be `missing`.
+
+        `of` names the parent, a kind and an id: then a 404 counts only if the parent, read alone, is not there either.
+        """
         query: Row | None = {**(parameters or {}), "page[size]": CHUNK}
         if path.startswith("/users/s"):  # search and show_many know no cursor
             query = {**(parameters or {}), "per_page": CHUNK}
@@ -143,8 +153,10 @@ class Client:
             for _ in range(2 if quota == "deleted_listing" and len(seen) >= DEEP else 1):
                 if quota:
                     self.spend(quota)
-            answer = self.get(link, query, missing=missing)
+            answer = self.get(link, query, missing=missing or of is not None)
             if answer.status == 404:
+                if of is not None and self.show(*of) is not None:
+                    raise Unreachable(NAME, "not_shown", status=404)
                 return
             yield from answer.rows(key)
             link, query = self._next(answer.body), None

@@ -131,7 +131,7 @@ class Search:
 
     def comments(self, ticket_id: int) -> list[Row]:
         """Return a ticket's comments; none where the ticket is gone."""
-        return list(self.client.pages(f"/tickets/{ticket_id}/comments", "comments", missing=True))
+        return list(self.client.pages(f"/tickets/{ticket_id}/comments", "comments", of=("tickets", ticket_id)))
 
     def _elsewhere(self, held: Holdings, ticket: Row, users: set[int]) -> None:
         comments = self.comments(int(ticket["id"]))

@@ -59,7 +59,9 @@ def located_comments(client: Client, pairs: Iterable[list[int]]) -> Iterable[tup
         by_ticket.setdefault(int(ticket_id), set()).add(int(comment_id))
     for ticket_id, wanted in by_ticket.items():
         parameters = {"include_inline_images": "true"}
-        for comment in client.pages(f"/tickets/{ticket_id}/comments", "comments", parameters, missing=True):
+        for comment in client.pages(
+            f"/tickets/{ticket_id}/comments", "comments", parameters, of=("tickets", ticket_id)
+        ):
             if comment.get("id") in wanted:
                 yield ticket_id, comment
 

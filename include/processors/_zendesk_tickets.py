@@ -133,7 +133,7 @@ class Tickets:
         return [
             [ticket_id, int(comment["id"])]
             for ticket_id in sorted(tickets)
-            for comment in self.client.pages(f"/tickets/{ticket_id}/comments", "comments", missing=True)
+            for comment in self.client.pages(f"/tickets/{ticket_id}/comments", "comments", of=("tickets", ticket_id))
             if comment.get("author_id") in users
         ]
 
@@ -178,7 +178,7 @@ class Tickets:
         if job.succeeded:
             return {i: job.digest for i in wanted if i in listed or self._unknown_now(i)}
         if len(wanted) == 1:
-            return dict.fromkeys(wanted) if job.status == "missing" else {}
+            return dict.fromkeys(wanted) if job.status == "missing" and self._unknown_now(wanted[0]) else {}
         if job.status in {"lost", "working"}:
             return {}
         half = len(wanted) // 2

@@ -132,8 +132,11 @@ class Users:
         users, side = self.client.show_many("users", ids, include="identities")
         identities: dict[int, list[Row]] = {user_id: [] for user_id in users}
         if side is None:  # not side-loaded here: ask for each
-            paths = [f"/users/{user_id}/identities" for user_id in sorted(users)]
-            side = [row for path in paths for row in self.client.pages(path, "identities", missing=True)]
+            side = [
+                row
+                for user_id in sorted(users)
+                for row in self.client.pages(f"/users/{user_id}/identities", "identities", of=("users", user_id))
+            ]
         for row in side:
             if row.get("user_id") in identities:
                 identities[row["user_id"]].append(row)

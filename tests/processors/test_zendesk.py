@@ -866,6 +866,28 @@ def test_servers_that_answer_a_purge_of_nothing_with_a_job_are_understood(
     assert (results[0].outcome, results[0].code) == (Outcome.AWAITING, "purged_by_schedule")
 
 
+def test_one_404_that_is_not_true_does_not_pass_for_a_purge(world: World) -> None:
+    world.seed()
+    archive(world)
+    world.standin.scrub_ticket(101)
+    works = located(world.processor(), subject())
+    world.fault(kind="status", status=404, body={"error": "RecordNotFound"}, method="DELETE", path="/deleted_tickets/")
+    carry_out(world.processor(), works)
+    assert world.standin.store.get("ticket", 102) is None
+
+
+def test_comments_that_are_not_shown_of_a_ticket_that_is_there_are_no_answer(world: World) -> None:
+    world.seed()
+    works = located(world.processor(), subject())
+    processor = world.processor()
+    for step in ("delete_tickets", "purge_tickets", "delete_user", "purge_user"):
+        works = after(works, processor.act(step, works))
+    body = {"error": "RecordNotFound", "description": "Not found"}
+    world.fault(kind="status", status=404, body=body, method="GET", path="/tickets/100/comments")
+    with pytest.raises(Unreachable, match="not_shown"):
+        processor.read_back(works)
+
+
 def test_an_archived_ticket_that_a_purge_silently_left_is_found_out(world: World) -> None:
     world.seed()
     archive(world)
