@@ -46,7 +46,7 @@ class ZendeskWorld(HttpWorld):
             "delete recordings",
             "DELETE",
             r"^/api/v2/channels/voice/calls/",
-            rare="a call on another's ticket keeps its numbers, so it ends with a person (test_zendesk.py)",
+            rare="a call on another's ticket keeps its numbers, so it ends with a person (test_zendesk_erasing.py)",
         ),
         Act("delete suspended mails", "DELETE", r"^/api/v2/suspended_tickets/destroy_many$"),
         Act("delete tickets", "DELETE", r"^/api/v2/tickets/destroy_many$"),
