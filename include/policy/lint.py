@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from include.policy import places
+from include.policy import places, selectors
 from include.policy.facts import EVENTS, RECORD_DATES, RECORD_KINDS
 from include.policy.models import ClosedList, Rule, ScheduleFile, Scope
 from include.policy.periods import Period
@@ -36,6 +36,7 @@ def problems(schedule: ScheduleFile, processors: Collection[str] | None = None) 
         _overlapping_scopes,
         _required_parts,
         places.problems,
+        selectors.problems,
     )
     for check in checks:
         yield from check(schedule)

@@ -256,6 +256,26 @@ def set_to(*path: Any, to: Any) -> Change:
             "processors.adroll.datasets.audience",
             "R-14 has no scope with it, so adroll would keep it",
         ),
+        (
+            lambda v: v["processors"]["zendesk"]["settings"].pop("complaint_selector"),
+            "processors.zendesk.settings.complaint_selector",
+            "is missing",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", to={"unclear_tags": ["x"]}),
+            "processors.zendesk.settings.complaint_selector",
+            "recognises nothing",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", "tags", to="complaint"),
+            "processors.zendesk.settings.complaint_selector.tags",
+            "must be a list of str",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", "tag", to=["complaint"]),
+            "processors.zendesk.settings.complaint_selector.tag",
+            "is not known",
+        ),
         (lambda v: v["holds"].pop(), "holds", "H-7 is missing"),
         (set_to("holds", 0, "datasets", to=["nothing"]), "holds[H-1].datasets", "'nothing' is no dataset"),
         (set_to("holds", 0, "datasets", to=[]), "holds[H-1].datasets", "reaches nothing"),
