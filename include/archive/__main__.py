@@ -26,7 +26,7 @@ from include.archive.entries import EVENTS, base, entry_of
 from include.archive.erasure import crypto_erase
 from include.archive.facts import ObjectFacts, Recorder
 from include.archive.keyring import ArchiveKeys
-from include.archive.retrieval import PURPOSES, READERS, retrieve
+from include.archive.retrieval import PURPOSES, READERS, retrieve, same_name
 from include.archive.store import ArchiveStore
 from include.connections import Connection
 from include.errors import ConfigurationError, DecisionRefused, RetentionError
@@ -155,7 +155,7 @@ def _crypto_erase(desk: Desk, asked: argparse.Namespace) -> int:
         raise DecisionRefused(
             f"Only the role {desk.schedule.privacy_officer_role!r} may destroy keys before their day."
         )
-    if asked.approver == asked.reader:
+    if same_name(asked.approver) == same_name(asked.reader):
         raise DecisionRefused("Destroying keys needs a second person: name an approver who is not you.")
     company = accounts.Accounts(
         database.connect(_connection("accounts_db")), desk.schedule.processors["own_database"].settings

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from include.archive.bodies import decrypt, lines
 from include.archive.keyring import ArchiveKeys
-from include.archive.store import ArchiveStore
+from include.archive.store import FROZEN, ArchiveStore
 from include.database import archive_key, archive_object
 
 MINIMUM_DAYS = {"STANDARD_IA": 30, "GLACIER_IR": 90, "GLACIER": 90, "DEEP_ARCHIVE": 180}
@@ -94,8 +94,18 @@ def _days(row: Any) -> int:
     return int((row.retain_until - row.written_at).days)
 
 
-def excess(engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Items) -> Iterator[Excess]:
-    """Decrypt every readable object and yield what exceeds its closed list; what needs a restore is passed over."""
+def unread(engine: Engine) -> int:
+    """Return how many objects lie in a class that must be restored before anything can be read."""
+    c = archive_object.c
+    with engine.connect() as connection:
+        frozen = select(func.count()).where(c.state.in_(KEPT), c.storage_class.in_(FROZEN))
+        return connection.scalar(frozen) or 0
+
+
+def excess(
+    engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Items, unread: list[str] | None = None
+) -> Iterator[Excess]:
+    """Decrypt every readable object and yield what exceeds its closed list; `unread` gets what needs a restore."""
     with engine.connect() as connection:
         objects = connection.execute(
             select(archive_object).where(archive_object.c.state.in_(KEPT)).order_by(archive_object.c.object_key)
@@ -106,7 +116,10 @@ def excess(engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Ite
                 key.archive_tag: key.wrapped_key
                 for key in connection.execute(select(archive_key).where(archive_key.c.object_key == row.object_key))
             }
-        for line in lines(store, row.object_key, row.sha256) or ():
+        read = lines(store, row.object_key, row.sha256)
+        if read is None and unread is not None:
+            unread.append(row.object_key)
+        for line in read or ():
             if line.archive_tag in wrapped:
                 for kept in decrypt(line, row.object_key, wrapped[line.archive_tag], keys):
                     more = sorted(set(kept.items) - set(items(kept.rule_id, kept.subject_type)))
