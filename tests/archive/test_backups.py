@@ -16,6 +16,7 @@ from include.archive.retrieval import retrieve
 from include.archive.store import ArchiveStore
 from include.database import (
     archive_key,
+    archive_key_erasure,
     archive_link,
     archive_object,
     archive_record,
@@ -32,7 +33,7 @@ from tests.archive.test_disposal import LATER, names_in
 def lose(desk: Desk) -> None:
     """Forget what our database knows about packed objects."""
     with desk.engine.begin() as connection:
-        for table in (archive_link, archive_record, archive_key, archive_object):
+        for table in (archive_link, archive_record, archive_key, archive_key_erasure, archive_object):
             connection.execute(delete(table))
 
 

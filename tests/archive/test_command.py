@@ -65,6 +65,9 @@ def test_the_inventory_is_a_table_an_export_and_a_chart(
     assert csv.read_bytes().startswith(b"\xef\xbb\xbfrule_id")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "example.com" not in said
+    made = [(e["event"], e["rule_id"], e["rows"], e["counts"]) for e in entries(office.engine)]
+    right = {"objects": 1, "beyond_list": 0, "unread": 0, "outlived": 0, "billed_early": 0}
+    assert made == [("archive_inventory", "R-02i", 2, right), ("archive_inventory", "R-04", 2, right)]
 
 
 def test_a_group_that_outlived_its_basis_makes_the_inventory_fail(
