@@ -90,7 +90,7 @@ def unsaved(engine: Engine, store: ArchiveStore) -> list[str]:
 
 
 def destroyed(store: ArchiveStore, keys: ArchiveKeys, object_key: str, archive_tag: str) -> bool:
-    """Whether one subject's key of an object was destroyed, whatever a restored database says; a lost backup is no proof."""
+    """Whether a subject's key was destroyed, whatever a restored database says; a lost backup is no proof of it."""
     if store.load(backup_of(object_key)) is None:
         return False
     return archive_tag not in _open(store, keys, object_key)[1]
@@ -113,7 +113,7 @@ def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
 
 
 def _drop_keys_of_gone(engine: Engine, present: Collection[str]) -> int:
-    """Forget the keys of objects of which the bucket holds neither rows nor keys: they were destroyed with their group."""
+    """Forget the keys of objects of which the bucket holds neither rows nor keys: they went with their group."""
     k, o = archive_key.c, archive_object.c
     checked = select(o.object_key).where(o.state == "checked", ~among(o.object_key, present))
     with engine.begin() as connection:

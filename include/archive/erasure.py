@@ -46,7 +46,7 @@ def crypto_erase(
 ) -> int:
     """Destroy one account's data keys and their backups; return how many objects had one.
 
-    Refused for held rows, and while the source still counts on them: rows not packed yet, a disposal that has not acted.
+    Refused for held rows, and while the company counts on them: rows not packed yet, a disposal that has not acted.
 
     The intent is committed first; a crash before the end leaves the keys in the database, and the same command goes on.
     """

@@ -29,7 +29,7 @@ DELETE_AT_ONCE = 1000
 WRITTEN_BEFORE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 NOT_RESTORED = "InvalidObjectState"
 FROZEN = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Classes that must be restored, for hours, before anything is read (AWS: "Understanding archive retrieval options")."""
+"""Classes that are restored, for hours, before anything is read (AWS: "Understanding archive retrieval options")."""
 READABLE = "GLACIER_IR"
 RESTORE_DAYS = 3
 

@@ -39,7 +39,7 @@ class Trouble:
             self._in_a_row = 0
 
     def tell(self, words: str) -> None:
-        """Raise what was kept, if anything: as unreachable where nothing else was wrong, because that is tried again."""
+        """Raise what was kept, if anything; as unreachable where nothing else was wrong."""
         if not self._failures:
             return
         cut = all(isinstance(f, ArchiveUnreachable) for f in self._failures)

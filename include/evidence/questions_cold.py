@@ -51,6 +51,8 @@ def keys_in_backups(entries: Entries, asked: Asked) -> Answer:
 
 COLD: dict[str, Question] = {
     "beyond-list": Question(16, "Do stored items exceed their closed lists (must be none)?", beyond_list),
-    "backups": Question(22, "Which backups still hold keys of destroyed records, until when?", keys_in_backups, ("on",)),
+    "backups": Question(
+        22, "Which backups still hold keys of destroyed records, until when?", keys_in_backups, ("on",)
+    ),
 }
 """By command, as `questions.QUESTIONS`."""

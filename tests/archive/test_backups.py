@@ -170,9 +170,7 @@ def test_a_restored_database_does_not_bring_the_last_key_of_an_object_back(desk:
     (key,) = desk.pack().keys
     desk.close()
     asked: dict[str, Any] = {"purpose": "tax_inspection", "reader": "e-1", "role": "compliance", "approver": "e-2"}
-    restored(
-        desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
-    )
+    restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record))
     assert desk.count("archive_key") == 1
     with pytest.raises(DecisionRefused, match="was destroyed"):
         retrieve(desk.engine, desk.store, "a0", as_of=TODAY, keys=desk.keys, record=desk.record, **asked)

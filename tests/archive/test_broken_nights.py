@@ -57,9 +57,7 @@ class Night:
         locate_batch(context, "own_database", self.own_database, batch_id, "t", ArchiveKeys.of(context.wrapper))
 
     def advance(self, *ids: str) -> None:
-        advance_batch(
-            self.bench.context, self.own_database(), self.bench.batch(*ids, processor="own_database"), "t"
-        )
+        advance_batch(self.bench.context, self.own_database(), self.bench.batch(*ids, processor="own_database"), "t")
 
     def at_the_source(self) -> set[str]:
         with self.desk.engine.connect() as connection:
@@ -121,7 +119,9 @@ def plan(night: Night) -> list[str]:
 
 def on_upload(fault: Any, keys: str = "/archive/archive/") -> Fault:
     """Apply a fault to uploads of archive objects whose path contains `keys`."""
-    return lambda method, path, _body: fault if method == "PUT" and "/archive/archive/" in path and keys in path else None
+    return lambda method, path, _body: (
+        fault if method == "PUT" and "/archive/archive/" in path and keys in path else None
+    )
 
 
 def on_head(edit: Callable[[dict[str, str]], None], keys: str = HITS) -> Fault:

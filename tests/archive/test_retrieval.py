@@ -78,7 +78,7 @@ def test_changed_bytes_are_noticed(desk: Desk) -> None:
 
 
 class _Frozen:
-    """A client whose objects are still being restored, for hours, as in GLACIER and DEEP_ARCHIVE (moto's takes no time)."""
+    """A client whose objects are being restored, for hours, as in GLACIER and DEEP_ARCHIVE (moto takes no time)."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
