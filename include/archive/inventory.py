@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from include.archive.bodies import decrypt, lines
 from include.archive.keyring import ArchiveKeys
-from include.archive.store import FROZEN, ArchiveStore
+from include.archive.store import ArchiveStore
 from include.database import archive_key, archive_object
 
 MINIMUM_DAYS = {"STANDARD_IA": 30, "GLACIER_IR": 90, "GLACIER": 90, "DEEP_ARCHIVE": 180}
@@ -92,14 +92,6 @@ def _line(rule_id: str, year: int, rows: Sequence[Any], tags: dict[str, set[str]
 
 def _days(row: Any) -> int:
     return int((row.retain_until - row.written_at).days)
-
-
-def unread(engine: Engine) -> int:
-    """Return how many objects lie in a class that must be restored before anything can be read."""
-    c = archive_object.c
-    with engine.connect() as connection:
-        frozen = select(func.count()).where(c.state.in_(KEPT), c.storage_class.in_(FROZEN))
-        return connection.scalar(frozen) or 0
 
 
 def excess(

@@ -59,13 +59,12 @@ def alone(engine: Engine, *, without_staging: bool = False) -> Iterator[None]:
     """
     locks = (ONE_PACKER, GATE) if without_staging else (ONE_PACKER,)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for key in locks:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         try:
+            for key in locks:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             yield
         finally:
-            for key in locks:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
 def refuse_when_stopped(connection: Connection) -> None:
