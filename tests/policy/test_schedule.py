@@ -286,6 +286,12 @@ def set_to(*path: Any, to: Any) -> Change:
         (set_to("contradictions", 0, "by", to=["settings.mood"]), "contradictions[C-01].by", "'settings.mood' is no"),
         (set_to("settings", "destroy_within_days", to=6), "settings.destroy_within_days", "less than or equal to 5"),
         (set_to("settings", "destroy_within_days", to=4), "rules[R-99].triggers", "P4D"),
+        (set_to("settings", "destroy_within_days", to=3), "settings.destroy_within_days", "half-week on Monday"),
+        (
+            set_to("settings", "archive", "lock_mode", to="COMPLIANCE"),
+            "settings.archive.lock_mode",
+            "must be GOVERNANCE",
+        ),
         (set_to("settings", "evidence_term_years", to=9), "settings.evidence_term_years", "less than or equal to 5"),
         (set_to("policy_text", "sha256", to="0" * 64), "policy_text.sha256", "has sha256 45d8"),
         (set_to("policy_text", "file", to="absent.txt"), "policy_text.file", "neither beside"),
