@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from include.processors._salesforce_client import Test, to_18
 from include.processors._salesforce_layout import PEOPLE, CustomObject
 from include.processors._salesforce_owners import KNOWN, MARKETING, PREFIXES
 from include.processors._salesforce_placing import Placing, linked
+from include.processors._salesforce_soql import Selection, Test, to_18
 
 NOBODYS = ("005", "058", "00D")
 """Users, libraries and the organisation: a file linked to them is not thereby another person's."""
@@ -33,6 +33,8 @@ CHILDREN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Note": {"ParentId": PEOPLE},
     "FeedItem": {"ParentId": RECORDS},
 }
+LAST = frozenset({"Attachment"})
+"""Children that also hang on children."""
 HOLDERS_OF_FILES = (*RECORDS, "Task", "Event", "EmailMessage", "Individual")
 HISTORIES = {f"{kind}History": (f"{kind}Id", kind) for kind in RECORDS}
 INDIVIDUALS = (("Contact", "IndividualId"), ("Lead", "IndividualId"), ("Account", "PersonIndividualId"))
@@ -42,25 +44,30 @@ class Attached(Placing):
     """Finds what hangs on the people and cases found before."""
 
     def _attached(self) -> None:
-        for kind, fields in CHILDREN.items():
-            if self.layout.has(kind):
-                self._children(kind, fields)
+        kinds = [k for k in CHILDREN if self.layout.has(k)]
+        self._children([k for k in kinds if k not in LAST])
+        self._children([k for k in kinds if k in LAST])
         customs = self.layout.custom_objects()
-        for custom in customs:
-            self._custom(custom)
+        self._customs(customs)
         self._files((*HOLDERS_OF_FILES, *(c.name for c in customs)))
         self._strays()
 
-    def _children(self, kind: str, fields: Mapping[str, Sequence[str]]) -> None:
-        owners = {name: self._going_parents(kind, kinds) for name, kinds in fields.items()}
-        rows = self._select(kind, ["Id", "IsDeleted", *fields], *(Test(name, ids) for name, ids in owners.items()))
-        for row in rows.values():
-            parents = {name: to_18(str(row[name])) for name in fields if row.get(name)}
-            found = next((owners[n][i] for n, i in parents.items() if i in owners[n]), None)
-            if found is not None:
-                self._claim(found[0], kind, row, found[1])
-            else:
-                self._known_before(kind, row, [(k, i) for n, i in parents.items() for k in fields[n]])
+    def _children(self, kinds: Sequence[str]) -> None:
+        owners = {k: {name: self._going_parents(k, of) for name, of in CHILDREN[k].items()} for k in kinds}
+        wanted = [
+            (k, ["Id", "IsDeleted", *CHILDREN[k]], [Test(name, ids) for name, ids in owners[k].items()]) for k in kinds
+        ]
+        for kind, rows in zip(kinds, self._select_many(wanted), strict=True):
+            for row in rows.values():
+                self._child(kind, row, owners[kind])
+
+    def _child(self, kind: str, row: Mapping[str, Any], owners: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
+        parents = {name: to_18(str(row[name])) for name in owners if row.get(name)}
+        found = next((owners[n][i] for n, i in parents.items() if i in owners[n]), None)
+        if found is not None:
+            self._claim(found[0], kind, row, found[1])
+        else:
+            self._known_before(kind, row, [(k, i) for n, i in parents.items() for k in CHILDREN[kind][n]])
 
     def _going_parents(self, kind: str, kinds: Sequence[str]) -> dict[str, tuple[str, str]]:
         owners = {
@@ -83,16 +90,23 @@ class Attached(Placing):
         else:
             self._claim(account, kind, row, KNOWN)
 
-    def _custom(self, custom: CustomObject) -> None:
+    def _customs(self, customs: Sequence[CustomObject]) -> None:
+        columns = {c.name: self._columns_of(c) for c in customs}
+        wanted: list[Selection] = []
+        for custom in customs:
+            tests = [Test(n, self._all_parents(kinds)) for n, kinds in custom.parents.items()]
+            tests += [*self._keyed(columns[custom.name]), *(Test(n, self.addresses) for n in custom.emails)]
+            wanted.append((custom.name, columns[custom.name], [*tests, *self._called(custom.name)]))
+        for custom, rows in zip(customs, self._select_many(wanted), strict=True):
+            self._custom(custom, rows)
+
+    def _columns_of(self, custom: CustomObject) -> list[str]:
+        columns = ["Id", "IsDeleted", *custom.parents, *custom.emails, *self._numbered(custom.name)]
+        keyed = self.layout.knows(custom.name, self.layout.key_field, default=False)
+        return [*columns, self.layout.key_field] if keyed else columns
+
+    def _custom(self, custom: CustomObject, rows: Mapping[str, Mapping[str, Any]]) -> None:
         kind, references = custom.name, tuple(custom.parents)
-        columns = ["Id", "IsDeleted", *references, *custom.emails, *self._numbered(kind)]
-        if self.layout.knows(kind, self.layout.key_field, default=False):
-            columns.append(self.layout.key_field)
-        tests = [Test(n, self._all_parents(kinds)) for n, kinds in custom.parents.items()]
-        rows = self._select(
-            kind, columns, *tests, *self._keyed(columns), *(Test(n, self.addresses) for n in custom.emails)
-        )
-        rows |= self._by_number(kind, columns, rows)
         persons = self._persons([linked(row, references) for row in rows.values()])
         for row in rows.values():
             if not self._referred(kind, row, references, persons):
@@ -106,21 +120,30 @@ class Attached(Placing):
         """Find files of the person; one that is also linked to somebody else's record stays, only its links go."""
         if not self.layout.has("ContentDocumentLink"):
             return
+        self._asked.add("ContentDocumentLink")
         holders = {i: owner for k in holding for i, owner in self.parents[k].items()}
         columns = ["Id", "IsDeleted", "ContentDocumentId", "LinkedEntityId"]
         documents: dict[str, tuple[str, str]] = {}
         # Asked for in two queries: the object wants one filter at a time.
-        for row in self.client.select("ContentDocumentLink", columns, Test("LinkedEntityId", holders)).values():
+        wanted: list[Selection] = [("ContentDocumentLink", columns, [Test("LinkedEntityId", holders)])]
+        wanted += [("ContentDocumentLink", columns, [Test("Id", self.known["ContentDocumentLink"])])]
+        hanging, before = self._read(wanted)
+        for row in hanging.values():
             account, dataset = holders[to_18(str(row["LinkedEntityId"]))]
             self._claim(account, "ContentDocumentLink", row, dataset)
             document = to_18(str(row["ContentDocumentId"]))
             if documents.get(document, ("", MARKETING))[1] == MARKETING:
                 documents[document] = (account, dataset)
-        for row in self._select("ContentDocumentLink", columns).values():
+        for row in before.values():
             if to_18(str(row["Id"])) not in self.parents["ContentDocumentLink"]:
                 self._known_before("ContentDocumentLink", row)
+        self._documents(documents, columns, holders)
+
+    def _documents(
+        self, documents: Mapping[str, tuple[str, str]], columns: Sequence[str], holders: Mapping[str, tuple[str, str]]
+    ) -> None:
         asked = dict.fromkeys([*documents, *self.known["ContentDocument"]])
-        links = self.client.select("ContentDocumentLink", columns, Test("ContentDocumentId", asked))
+        (links,) = self._read([("ContentDocumentLink", columns, [Test("ContentDocumentId", asked)])])
         shared = {to_18(str(row["ContentDocumentId"])) for row in links.values() if self._is_others(row, holders)}
         own = {d: owner for d, owner in documents.items() if d not in shared}
         for row in self._select("ContentDocument", ["Id", "IsDeleted"], Test("Id", own)).values():
@@ -146,10 +169,10 @@ class Attached(Placing):
         if not asked or not self.layout.has("Individual"):
             return
         shared = set[str]()
-        for kind, name in INDIVIDUALS:
-            if not self.layout.knows(kind, name, default=False):
-                continue
-            for row in self.client.select(kind, ["Id", "IsDeleted", name], Test(name, asked)).values():
+        fields = [(k, n) for k, n in INDIVIDUALS if self.layout.knows(k, n, default=False)]
+        users = self._read([(k, ["Id", "IsDeleted", n], [Test(n, asked)]) for k, n in fields])
+        for (kind, name), rows in zip(fields, users, strict=True):
+            for row in rows.values():
                 individual, owner = to_18(str(row[name])), self.parents[kind].get(to_18(str(row["Id"])))
                 expected = found[individual][0] if individual in found else self.known["Individual"].get(individual)
                 if not row.get("IsDeleted") and (owner is None or owner[0] != expected):
@@ -165,8 +188,9 @@ class Attached(Placing):
     # -- what was known before -----------------------------------------------------------------------------------------
     def _strays(self) -> None:
         """Look known ids up of objects nobody asked for on the way."""
-        for kind in [k for k in self.known if k not in self._asked and self.layout.has(k)]:
-            for row in self._select(kind, ["Id", "IsDeleted"]).values():
+        kinds = [k for k, ids in self.known.items() if ids and k not in self._asked and self.layout.has(k)]
+        for kind, rows in zip(kinds, self._select_many([(k, ["Id", "IsDeleted"], []) for k in kinds]), strict=True):
+            for row in rows.values():
                 self._known_before(kind, row)
 
     def _histories(self, *, count: bool) -> None:
@@ -174,7 +198,12 @@ class Attached(Placing):
         if not count:
             return
         customs = {f"{k[:-3]}__History": ("ParentId", k) for k in list(self.known) if k.endswith("__c")}
-        for history, (name, kind) in (HISTORIES | customs).items():
-            if self.known[kind] and self.layout.has(history):
-                for row in self.client.select(history, ["Id", name], Test(name, self.known[kind])).values():
-                    self.claims[self.known[kind][to_18(str(row[name]))]].histories += 1
+        places = {
+            history: place
+            for history, place in (HISTORIES | customs).items()
+            if self.known[place[1]] and self.layout.has(history)
+        }
+        wanted = [(h, ["Id", name], [Test(name, self.known[kind])]) for h, (name, kind) in places.items()]
+        for (name, kind), rows in zip(places.values(), self._read(wanted), strict=True):
+            for row in rows.values():
+                self.claims[self.known[kind][to_18(str(row[name]))]].histories += 1

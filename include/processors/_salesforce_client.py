@@ -1,4 +1,4 @@
-"""The calls this project makes to Salesforce: queries, descriptions, hardDelete jobs and the recycle bin.
+"""The calls that change something at Salesforce: hardDelete jobs, deletes in collections, and the recycle bin.
 
 Bulk 2.0 is driven call by call, because the library's own `hard_delete` hides failed rows and loses the id of a
 failed job."""
@@ -9,22 +9,18 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
 from xml.sax.saxutils import escape
 
 from include.errors import Refused, Unreachable
-from include.processors._salesforce_session import NAME, Rejected, Session, clean_code
+from include.processors._salesforce_reads import Reads
+from include.processors._salesforce_session import NAME, Rejected, clean_code
+from include.processors._salesforce_soql import ID, to_18
 
-MAX_REQUEST, OTHER_BYTES = 16_384, 800
-"""Bytes of address and headers together, beyond which the API answers 414 or 431 (REST guide, status codes), and what
-they take without query and token."""
 COLLECTION = 200
-ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 RESULT = re.compile(r"<(?:\w+:)?result(?:\s[^>]*)?>(.*?)</(?:\w+:)?result>", re.DOTALL)
-NEXT_PAGE = re.compile(r"/services/data/v\d+\.\d/query(?:All)?/[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,113 +32,8 @@ class JobReport:
     unprocessed: frozenset[str]
 
 
-def to_18(identifier: str) -> str:
-    """Return the 18-character form of an id (Object Reference, "ID Field Type"); a longer one is cut to 15 first."""
-    head, letters = identifier[:15], "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-    return head + "".join(
-        letters[sum(1 << bit for bit, c in enumerate(head[part : part + 5]) if c.isascii() and c.isupper())]
-        for part in (0, 5, 10)
-    )
-
-
-def quoted(value: str) -> str:
-    """Return a SOQL string literal."""
-    from simple_salesforce.format import quote_soql_value
-
-    return str(quote_soql_value(value))
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """One alternative of a query's WHERE: a field that is one of some values.
-
-    With `like` it matches one of some patterns, which are SOQL literals already.
-    """
-
-    name: str
-    values: Iterable[str]
-    like: bool = False
-
-
-def encoded(soql: str) -> str:
-    """Return a query as it stands in an address; what RFC 3986 allows in a query stays as it is, to save bytes."""
-    return quote_plus(soql, safe="',()=@:")
-
-
-def conditions(tests: Sequence[Test], room: int) -> Iterator[str]:
-    """Return as few WHERE clauses as have at most `room` bytes each, encoded; their rows together are all rows."""
-    group: dict[str, list[str]] = {}
-    size = 0
-    for test, literal in ((t, v if t.like else quoted(v)) for t in tests for v in dict.fromkeys(t.values)):
-        name = f"{test.name} LIKE" if test.like else test.name
-        alone = len(encoded(literal)) + len(name) + 12  # with its field, operator, brackets and OR
-        if group and size + alone > room:
-            yield _joined(group)
-            group, size = {}, 0
-        size += alone if test.like or name not in group else len(encoded(literal)) + 1
-        group.setdefault(name, []).append(literal)
-    if group:
-        yield _joined(group)
-
-
-def _joined(group: Mapping[str, Sequence[str]]) -> str:
-    alternatives: list[str] = []
-    for name, literals in group.items():
-        if name.endswith(" LIKE"):
-            alternatives += [f"{name} {literal}" for literal in literals]
-        else:
-            alternatives.append(f"{name} IN ({','.join(literals)})")
-    return " OR ".join(alternatives)
-
-
-class Client(Session):
+class Client(Reads):
     """Calls Salesforce; every method raises only our errors."""
-
-    # -- reading -------------------------------------------------------------------------------------------------------
-    def query(self, soql: str, *, deleted: bool = True) -> list[dict[str, Any]]:
-        """Return all rows of a query, deleted and archived ones too unless told otherwise."""
-        address = f"{'queryAll' if deleted else 'query'}/?q={encoded(soql)}"
-        page = self._ask(lambda sf: _page(sf.restful(address)))
-        rows, seen = list(page["records"]), set[str]()
-        while not page["done"]:
-            path = urlsplit(str(page.get("nextRecordsUrl", ""))).path
-            if not NEXT_PAGE.fullmatch(path) or path in seen:
-                raise Unreachable(NAME, "unexpected_answer")
-            seen.add(path)
-            page = self._ask(lambda sf, path=path: _page(sf.query_more(path, identifier_is_url=True)))  # type: ignore[misc]
-            rows.extend(page["records"])
-        if page["totalSize"] != len(rows):
-            raise Unreachable(NAME, "short_result")
-        return rows
-
-    def select(self, kind: str, columns: Sequence[str], *tests: Test) -> dict[str, dict[str, Any]]:
-        """Return the rows that pass any of the tests, by id as given, in as few queries as the address limit allows."""
-        head = f"SELECT {','.join(dict.fromkeys(columns))} FROM {kind} WHERE "  # noqa: S608 - values are quoted
-        rows: dict[str, dict[str, Any]] = {}
-        room = MAX_REQUEST - OTHER_BYTES - self.token_bytes() - len(encoded(head))
-        for condition in conditions(tests, room):
-            rows |= {str(r["Id"]): r for r in self.query(head + condition)}
-        return rows
-
-    def describe(self, kind: str) -> dict[str, Any] | None:
-        """Describe one object; None where there is no such object for this user."""
-        try:
-            found = self._ask(lambda sf: sf.restful(f"sobjects/{kind}/describe"))
-        except Rejected as error:
-            if error.status == 404:
-                return None
-            raise
-        return dict(found)
-
-    def objects(self) -> dict[str, Mapping[str, Any]] | None:
-        """Return all objects this user sees by name; None where the list is not offered."""
-        try:
-            found = self._ask(lambda sf: {o["name"]: o for o in sf.describe()["sobjects"]})
-        except Rejected as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
 
     # -- changing ------------------------------------------------------------------------------------------------------
     def create_job(self, kind: str) -> str:
@@ -270,10 +161,6 @@ class Client(Session):
             raise Refused(
                 NAME, "malformed_id", advice="An id in a locator is not one of Salesforce's; nothing was sent."
             )
-
-
-def _page(body: Any) -> dict[str, Any]:
-    return {**body, "records": list(body["records"]), "done": bool(body["done"]), "totalSize": int(body["totalSize"])}
 
 
 def _row_id(row: Mapping[str, Any]) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from include.errors import Refused, Unreachable
 from include.processors import Work
-from include.processors._salesforce_client import ID, Client, Test, to_18
+from include.processors._salesforce_client import Client
 from include.processors._salesforce_layout import Layout
 from include.processors._salesforce_owners import PREFIXES
 from include.processors._salesforce_session import LATER, NAME, PASSING, Rejected
+from include.processors._salesforce_soql import ID, Test, to_18
 
 RECORDS = ("Case", "Contact", "Account", "Lead")
 """Deleted first, in this order, after the custom objects (a look-up may forbid deleting what it points to); most of
@@ -45,6 +46,13 @@ class Batch:
     def kinds(self) -> set[str]:
         """Return the objects that have rows."""
         return {k for kinds in self.rows.values() for k, ids in kinds.items() if ids}
+
+    def stopped(self, kind: str, identifier: str) -> bool:
+        """Tell whether something of a row's person could not go yet; what comes later would only be blocked by it."""
+        return any(
+            set(codes.values()) - NOTHING_LEFT and identifier in self.rows[disposal].get(kind, ())
+            for disposal, codes in self.codes.items()
+        )
 
     def of(self, kind: str) -> dict[str, list[str]]:
         """Return the disposals of each id of one object."""
@@ -98,8 +106,8 @@ def no_hard_delete() -> Refused:
         NAME,
         "FeatureNotEnabled",
         advice="Give the API user the permission 'Bulk API Hard Delete' (a permission set will do), or let the "
-        "schedule say settings.delete_through: recycle_bin. Nothing was deleted: an ordinary delete would leave the rows in the "
-        "recycle bin for 15 days.",
+        "schedule say settings.delete_through: recycle_bin. Nothing was deleted: an ordinary delete would leave the "
+        "rows in the recycle bin for 15 days.",
     )
 
 
@@ -135,9 +143,10 @@ class Deletion:
     def present(self, batch: Batch, kinds: Iterable[str]) -> dict[str, list[str]]:
         """Read which rows are still there and not deleted; keep the order, so that rows of one parent stay together."""
         present: dict[str, list[str]] = {}
-        for kind in kinds:
-            ids = [*batch.of(kind)]
-            rows = {to_18(i): r for i, r in self.client.select(kind, self._columns(kind), Test("Id", ids)).items()}
+        wanted = [(kind, [*batch.of(kind)]) for kind in kinds]
+        found = self.client.select_many([(kind, self._columns(kind), [Test("Id", ids)]) for kind, ids in wanted])
+        for (kind, ids), answer in zip(wanted, found, strict=True):
+            rows = {to_18(i): r for i, r in answer.items()}
             live = []
             for identifier in (i for i in ids if i in rows):
                 row = rows[identifier]
@@ -155,7 +164,7 @@ class Deletion:
 
     def _columns(self, kind: str) -> list[str]:
         columns = ["Id", "IsDeleted"]
-        if kind in RECORDS and self.layout.knows(kind, "MasterRecordId", default=kind != "Case"):
+        if kind in RECORDS and (kind != "Case" or self.layout.knows(kind, "MasterRecordId", default=False)):
             columns.append("MasterRecordId")
         if kind == "Account" and self.layout.person_accounts():
             columns.append("IsPersonAccount")
@@ -194,7 +203,7 @@ class Deletion:
             if batch.running:  # a contact cannot go before its case has: the next call goes on from here
                 batch.running |= {d for owners in batch.of(kind).values() for d in owners}
                 continue
-            ids, codes = self._left(batch, kind), dict[str, str]()
+            ids, codes = [i for i in self._left(batch, kind) if not batch.stopped(kind, i)], dict[str, str]()
             if batch.jobs.get(kind) == NOT_IN_BULK:
                 codes = self._through_rest(ids, batch.deleted.get(kind, []) if first_of_all(kind) else [])
             elif ids:

@@ -5,7 +5,7 @@ organisation has and our user does not see is an error, because not seeing is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ class Layout:
 
     def require(self) -> None:
         """Refuse an API user who cannot see what every organisation has: not seeing is not proof."""
+        self.preload((*PEOPLE, "Case", *self._custom_names()))
         missing = [k for k in (*REQUIRED, *(self.custom or ())) if k not in self.absent and not self.has(k)]
         if missing:
             raise Refused(
@@ -87,6 +88,15 @@ class Layout:
                 "deterministic). Nothing was searched: a person behind a hidden field would look absent.",
             )
 
+    def preload(self, kinds: Iterable[str]) -> None:
+        """Describe several objects at once; those not seen stay unseen."""
+        asked = [k for k in dict.fromkeys(kinds) if k not in self._described and self.has(k)]
+        for kind, described in self.client.describe_many(asked).items():
+            self._keep(kind, described)
+
+    def _keep(self, kind: str, described: Mapping[str, Any] | None) -> None:
+        self._described[kind] = None if described is None else {f["name"]: f for f in described["fields"]}
+
     def _searchable(self, kind: str, name: str) -> bool:
         fields = self.fields(kind)
         return fields is None or (name in fields and fields[name].get("filterable", True) is not False)
@@ -94,8 +104,7 @@ class Layout:
     def fields(self, kind: str) -> Mapping[str, Mapping[str, Any]] | None:
         """Return an object's fields by name; None when it cannot be described."""
         if kind not in self._described:
-            described = self.client.describe(kind)
-            self._described[kind] = None if described is None else {f["name"]: f for f in described["fields"]}
+            self._keep(kind, self.client.describe(kind))
         return self._described[kind]
 
     def knows(self, kind: str, name: str, *, default: bool) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.processors._salesforce_client import ID, Client, to_18
+from include.processors._salesforce_client import Client
 from include.processors._salesforce_layout import Layout
+from include.processors._salesforce_soql import ID, to_18
 
 MARKETING, CUSTOMER, KNOWN = "marketing", "customer", "known"
 """The datasets of a row; `known` is one found only by its id, so it belongs to the disposal that knew the id."""

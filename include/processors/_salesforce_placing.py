@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from include.processors._salesforce_client import Test, to_18
 from include.processors._salesforce_layout import REQUIRED
 from include.processors._salesforce_owners import CUSTOMER, KNOWN, NAMELESS, PREFIXES, Owners, digits, fold
 from include.processors._salesforce_session import Rejected
+from include.processors._salesforce_soql import Selection, Test, to_18
 
 
 class Placing(Owners):
@@ -20,12 +20,25 @@ class Placing(Owners):
         self._is_person: dict[str, bool] = {}
 
     def _select(self, kind: str, columns: Sequence[str], *tests: Test) -> dict[str, dict[str, Any]]:
-        """Return rows of an object, and those known before; none of an object the organisation turns out to lack."""
-        self._asked.add(kind)
+        """Return rows of an object, and those known before."""
+        return self._select_many([(kind, columns, tests)])[0]
+
+    def _select_many(self, wanted: Sequence[Selection]) -> list[dict[str, dict[str, Any]]]:
+        """Return rows of several objects, and those known before; none of an object the organisation lacks."""
+        self._asked |= {kind for kind, _columns, _tests in wanted}
+        return self._read([(k, columns, [*tests, Test("Id", self.known[k])]) for k, columns, tests in wanted])
+
+    def _read(self, wanted: Sequence[Selection]) -> list[dict[str, dict[str, Any]]]:
+        if self.layout.objects() is not None:
+            return self.client.select_many(wanted)
+        return [self._if_there(*one) for one in wanted]
+
+    def _if_there(self, kind: str, columns: Sequence[str], tests: Sequence[Test]) -> dict[str, dict[str, Any]]:
+        """Return rows where no list of objects says which there are: an unknown one is found out by asking."""
         try:
-            return self.client.select(kind, columns, *tests, Test("Id", self.known[kind]))
+            return self.client.select(kind, columns, *tests)
         except Rejected as error:
-            if error.code != "INVALID_TYPE" or kind in REQUIRED or self.layout.objects() is not None:
+            if error.code != "INVALID_TYPE" or kind in REQUIRED:
                 raise
         self.layout.lacks(kind)
         return {}
@@ -37,11 +50,10 @@ class Placing(Owners):
     def _numbered(self, kind: str) -> tuple[str, ...]:
         return self.layout.phones(kind) if self.numbers else ()
 
-    def _by_number(self, kind: str, columns: Sequence[str], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Read rows by phone number, however it is written; `_place` compares the digits."""
+    def _called(self, kind: str) -> list[Test]:
+        """Return how to read by phone number, however it is written; `_nearly` compares the digits."""
         patterns = [f"'%{number[-7:-4]}%{number[-4:]}'" for number in self.numbers]
-        rows = self.client.select(kind, columns, *(Test(n, patterns, like=True) for n in self._numbered(kind)))
-        return {i: row for i, row in rows.items() if i not in known}
+        return [Test(n, patterns, like=True) for n in self._numbered(kind)]
 
     def _nearly(self, kind: str, row: Mapping[str, Any], emails: Sequence[str]) -> None:
         """Note a record that has one of our numbers, and neither key nor address that would say whose it is."""

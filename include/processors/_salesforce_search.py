@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.processors._salesforce_attached import Attached
-from include.processors._salesforce_client import ID, Test, to_18
 from include.processors._salesforce_layout import PEOPLE
 from include.processors._salesforce_owners import CUSTOMER, MARKETING, Claim, fold
 from include.processors._salesforce_placing import linked
+from include.processors._salesforce_soql import ID, Test, containing, to_18
 
 HOPS = 5
 RECIPIENTS = ("ToAddress", "CcAddress", "BccAddress")
@@ -34,7 +34,7 @@ class Search(Attached):
     def run(self, *, histories: bool = False) -> dict[str, Claim]:
         """Find everything; with `histories` also count the field history of what was known before."""
         kinds = [k for k in PEOPLE if k != "Account" or self._accounts_hold_people()]
-        found = {kind: self._fetch(kind) for kind in kinds}
+        found = self._fetch(kinds)
         for kind in kinds:  # only now: whose an address is may show in another object
             self._people(kind, found[kind])
         self._converted(found)
@@ -64,14 +64,18 @@ class Search(Attached):
         numbers = self.layout.phones(kind) if self.numbers else ()
         return [*dict.fromkeys((*columns, *self.layout.emails(kind), *numbers))]
 
-    def _fetch(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Read an object's rows by our key, by every e-mail and phone field, and by the ids known before."""
-        columns, emails = self._columns(kind), self.layout.emails(kind)
-        tests = [*self._keyed(columns), *(Test(name, self.addresses) for name in emails)]
-        rows = self._select(kind, columns, *tests)
-        for row in rows.values():
-            self._learn(row, emails)
-        return rows | self._by_number(kind, columns, rows)
+    def _fetch(self, kinds: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """Read the objects' rows by our key, by every e-mail and phone field, and by the ids known before."""
+        columns = {kind: self._columns(kind) for kind in kinds}
+        wanted = [(k, columns[k], [*self._keyed(columns[k]), *self._mailed(k), *self._called(k)]) for k in kinds]
+        found = dict(zip(kinds, self._select_many(wanted), strict=True))
+        for kind, rows in found.items():
+            for row in rows.values():
+                self._learn(row, self.layout.emails(kind))
+        return found
+
+    def _mailed(self, kind: str) -> list[Test]:
+        return [Test(name, self.addresses) for name in self.layout.emails(kind)]
 
     def _people(self, kind: str, rows: dict[str, dict[str, Any]]) -> None:
         self._follow(kind, rows)
@@ -157,15 +161,9 @@ class Search(Attached):
     # -- what carries only an address ----------------------------------------------------------------------------------
     def _cases(self) -> None:
         columns, emails = self._columns("Case"), self.layout.emails("Case")
-        rows = self._select(
-            "Case",
-            columns,
-            Test("ContactId", self.parents["Contact"]),
-            Test("AccountId", self.parents["Account"]),
-            *(Test(name, self.addresses) for name in emails),
-            *self._keyed(columns),
-        )
-        rows |= self._by_number("Case", columns, rows)
+        hanging = [Test("ContactId", self.parents["Contact"]), Test("AccountId", self.parents["Account"])]
+        tests = [*hanging, *self._keyed(columns), *self._mailed("Case"), *self._called("Case")]
+        rows = self._select("Case", columns, *tests)
         self._follow("Case", rows)
         links = {i: linked(row, ("ContactId", "AccountId")) for i, row in rows.items()}
         persons = self._persons(ids for ids in links.values() if not self._ours(ids))
@@ -180,16 +178,16 @@ class Search(Attached):
             return
         columns = ["Id", "IsDeleted", "ParentId", "RelatedToId", "FromAddress", *RECIPIENTS]
         cases, related = self.parents["Case"], self._related()
-        rows = self._select(
-            "EmailMessage",
-            columns,
+        told = [
             Test("ParentId", cases),
             Test("RelatedToId", [*cases, *self.parents["Account"]]),
             Test("FromAddress", self.addresses),
             Test("Id", related),
-        )
-        patterns = [_like(address) for address in self.addresses]
-        rows |= self.client.select("EmailMessage", columns, *(Test(n, patterns, like=True) for n in RECIPIENTS))
+        ]
+        patterns = [containing(address) for address in self.addresses]
+        received = [Test(name, patterns, like=True) for name in RECIPIENTS]
+        rows, more = self._select_many([("EmailMessage", columns, told), ("EmailMessage", columns, received)])
+        rows |= more
         links = {i: linked(row, ("ParentId", "RelatedToId")) for i, row in rows.items()}
         persons = self._persons(ids for ids in links.values() if not self._ours(ids))
         for identifier, row in rows.items():
@@ -232,9 +230,3 @@ def _bare(recipient: str) -> str:
     """Return the address of one recipient, written alone or as `Name <address>`."""
     inner = re.search(r"<([^<>]+)>", recipient)
     return fold(inner[1] if inner else recipient)
-
-
-def _like(address: str) -> str:
-    from simple_salesforce.format import format_soql
-
-    return str(format_soql("'%{:like}%'", address))

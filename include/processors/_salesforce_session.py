@@ -54,6 +54,8 @@ PASSING = frozenset(
     }
 )  # fmt: skip
 """Errors that say nothing about the request itself: the next run asks again."""
+SAME_AGAIN = frozenset({"QUERY_TIMEOUT", "INVALID_QUERY_LOCATOR"})
+"""Of these, the ones that the same request meets again at once."""
 LATER = frozenset({"TXN_SECURITY_METERING_ERROR", "EXCEEDEDQUOTA"})
 EXPIRED = frozenset({"INVALID_SESSION_ID", "INVALIDSESSIONID"})
 
@@ -194,7 +196,9 @@ class Session:
         for attempt in range(1, TRIES):
             try:
                 return self._call(work)
-            except Unreachable:
+            except Unreachable as error:
+                if error.code in SAME_AGAIN:
+                    raise
                 time.sleep(PAUSE * attempt)
             except RateLimited as limited:
                 if limited.retry_after > PATIENCE:

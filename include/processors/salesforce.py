@@ -17,10 +17,10 @@ a day (SOAP guide, `emptyRecycleBin`): until `queryAll` sees none of them, the o
 Settings: `external_key_field` (default `AccountKey__c`; our account id on Contact, Lead and person accounts; without
 such a field only e-mails decide; one named here must be visible), `custom_objects` (names; default: all found by
 `describe`), `absent_objects` (standard ones the organisation does not have), `delete_through` (`hard_delete` or
-`recycle_bin`), `poll_seconds` (120),
-`daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account, email}` in
-the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key` and
-`consumer_secret` (client credentials) or `private_key`/`private_key_file_path` and `login` (JWT), `version`,
+`recycle_bin`), `bundled_reads` (true: after locating, up to five queries go in one `POST composite`), `poll_seconds`
+(120), `daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account,
+email}` in the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key`
+and `consumer_secret` (client credentials) or `private_key`/`private_key_file_path` and `login` (JWT), `version`,
 `endpoint_url`."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError, RateLimited, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
-from include.processors._salesforce_client import Client, Test, to_18
+from include.processors._salesforce_client import Client
 from include.processors._salesforce_deletion import (
     NOTHING_LEFT,
     TRY_AGAIN,
@@ -50,6 +50,7 @@ from include.processors._salesforce_layout import Layout
 from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person, fold
 from include.processors._salesforce_search import Search
 from include.processors._salesforce_session import NAME, Rejected
+from include.processors._salesforce_soql import Test, to_18
 
 HARD_DELETE = "PermissionsBulkApiHardDelete"
 WAYS = ("hard_delete", "recycle_bin")
@@ -82,6 +83,7 @@ class Processor:
         self.deletion = Deletion(
             self.client, self.layout, float(settings.get("poll_seconds", 120)), through_bin=through != WAYS[0]
         )
+        self.bundles = bool(settings.get("bundled_reads", True))
         self._may = False
 
     # -- before anything -----------------------------------------------------------------------------------------------
@@ -123,7 +125,8 @@ class Processor:
 
     # -- locating ------------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
-        """Find what Salesforce holds of each subject."""
+        """Find what Salesforce holds of each subject, with `GET` alone: no intent is on record yet."""
+        self.client.bundle(allowed=False)
         people = {s.disposal_id: self._person(s, s.emails, s.phones, {}) for s in subjects}
         findable = [p for p in people.values() if p.emails or not p.account_id.startswith(NAMELESS)]
         claims: dict[str, Claim] = {}
@@ -219,6 +222,7 @@ class Processor:
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out for the batch. Rights are proven by `locate` before and by `read_back` after it."""
         self._reserve(40)
+        self.client.bundle(allowed=self.bundles)
         batch = sort_out(work)
         kinds = sorted(batch.kinds(), key=by_order)
         if step == "open_jobs":
@@ -259,6 +263,7 @@ class Processor:
 
         Where purged rows may still be readable, only those are looked at first: while they are, a whole search could
         not tell more."""
+        self.client.bundle(allowed=self.bundles)
         self._preflight()
         self._reserve(80)
         results = self._readable(work)
@@ -288,9 +293,11 @@ class Processor:
             for kind in set(kinds) - set(telling) if telling else ():
                 del kinds[kind]
         seen: dict[str, list[bool]] = defaultdict(list)
-        for kind in sorted(batch.kinds(), key=by_order):
+        asked = sorted(batch.kinds(), key=by_order)
+        found = self.client.select_many([(k, ["Id", "IsDeleted"], [Test("Id", batch.of(k))]) for k in asked])
+        for kind, rows in zip(asked, found, strict=True):
             owners = batch.of(kind)
-            for identifier, row in self.client.select(kind, ["Id", "IsDeleted"], Test("Id", owners)).items():
+            for identifier, row in rows.items():
                 for disposal in owners.get(to_18(identifier), ()):
                     seen[disposal].append(bool(row.get("IsDeleted")))
         return {
