@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.processors._salesforce_layout import PEOPLE, CustomObject
-from include.processors._salesforce_owners import KNOWN, MARKETING, PREFIXES
+from include.processors._salesforce_owners import KNOWN, MARKETING, PREFIXES, fold
 from include.processors._salesforce_placing import Placing, linked
 from include.processors._salesforce_soql import Selection, Test, to_18
 
@@ -33,6 +33,8 @@ CHILDREN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Note": {"ParentId": PEOPLE},
     "FeedItem": {"ParentId": RECORDS},
 }
+ADDRESSES = {"ContactPointEmail": "EmailAddress"}
+"""Children that also carry an address; by it alone they are for a person to decide about."""
 LAST = frozenset({"Attachment"})
 """Children that also hang on children."""
 HOLDERS_OF_FILES = (*RECORDS, "Task", "Event", "EmailMessage", "Individual")
@@ -54,9 +56,12 @@ class Attached(Placing):
 
     def _children(self, kinds: Sequence[str]) -> None:
         owners = {k: {name: self._going_parents(k, of) for name, of in CHILDREN[k].items()} for k in kinds}
-        wanted = [
-            (k, ["Id", "IsDeleted", *CHILDREN[k]], [Test(name, ids) for name, ids in owners[k].items()]) for k in kinds
-        ]
+        wanted: list[Selection] = []
+        for kind in kinds:
+            tests = [Test(name, ids) for name, ids in owners[kind].items()]
+            addressed = [Test(ADDRESSES[kind], self.addresses)] if kind in ADDRESSES else []
+            columns = ["Id", "IsDeleted", *CHILDREN[kind], *(t.name for t in addressed)]
+            wanted.append((kind, columns, [*tests, *addressed]))
         for kind, rows in zip(kinds, self._select_many(wanted), strict=True):
             for row in rows.values():
                 self._child(kind, row, owners[kind])
@@ -67,6 +72,8 @@ class Attached(Placing):
         if found is not None:
             self._claim(found[0], kind, row, found[1])
         else:
+            users = self.users.get(fold(row.get(ADDRESSES.get(kind, ""))), set())
+            self._residue(users if len(users) == 1 else (), kind, row)
             self._known_before(kind, row, [(k, i) for n, i in parents.items() for k in CHILDREN[kind][n]])
 
     def _going_parents(self, kind: str, kinds: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -169,7 +176,7 @@ class Attached(Placing):
         if not asked or not self.layout.has("Individual"):
             return
         shared = set[str]()
-        fields = [(k, n) for k, n in INDIVIDUALS if self.layout.knows(k, n, default=False)]
+        fields = [(k, n) for k, n in INDIVIDUALS if self.layout.has(k) and self.layout.knows(k, n, default=False)]
         users = self._read([(k, ["Id", "IsDeleted", n], [Test(n, asked)]) for k, n in fields])
         for (kind, name), rows in zip(fields, users, strict=True):
             for row in rows.values():

@@ -214,7 +214,8 @@ class Deletion:
     def _through_rest(self, ids: Sequence[str], in_bin: Sequence[str]) -> dict[str, str]:
         """Delete and purge rows; `in_bin` are those an earlier try may have deleted without coming to purge them."""
         codes = {i: c for i, c in self.client.delete_rows(ids).items() if c}
-        return codes | self._empty_bin([*(i for i in ids if i not in codes), *in_bin])
+        kept = self._empty_bin([*(i for i in ids if i not in codes), *in_bin])
+        return codes | kept if self.through_bin else codes  # what Bulk does not take may know no recycle bin at all
 
     def _empty_bin(self, ids: Sequence[str]) -> dict[str, str]:
         """Purge rows; a refusal is the code of these rows, so that it keeps nobody else of the batch from going on."""

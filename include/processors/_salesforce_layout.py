@@ -15,9 +15,11 @@ from include.processors._salesforce_session import NAME, Rejected
 
 PEOPLE = ("Account", "Contact", "Lead")
 REQUIRED = ("Account", "Contact", "Lead", "Case", "Task", "Event", "CampaignMember")
-SEEN = {"Contact": ("Email", "AccountId"), "Lead": ("Email",), "Case": ("ContactId", "SuppliedEmail")}
+SEEN = {"Contact": ("Email",), "Lead": ("Email",), "Case": ("ContactId", "SuppliedEmail")}
 """Fields without which a person could be there unseen; field-level security hides them from `describe`."""
 STANDARD = {"Account": ("PersonEmail",), "Contact": ("Email",), "Lead": ("Email",), "Case": ("SuppliedEmail",)}
+SHOWN = {"Case": frozenset({"ContactEmail", "ContactPhone", "ContactMobile", "ContactFax"})}
+"""Fields that only show another record's, and go with it (Object Reference, Case)."""
 NOT_THEIRS = ("Fax", "Assistant")
 """Words in the names of phone fields that hold an office's or somebody else's number."""
 
@@ -37,7 +39,8 @@ class Layout:
     """Which objects and fields this organisation has, from `describe`; each is asked for once.
 
     `key_required` says that the schedule names the field with our account id, so that not seeing it is an error;
-    `absent` are objects every organisation has and this one, as its schedule says, has not.
+    `absent` are objects every organisation has and this one, as its schedule says, has not; `more` are standard objects
+    to be treated as custom ones are.
     """
 
     client: Client
@@ -45,6 +48,7 @@ class Layout:
     custom: tuple[str, ...] | None = None
     key_required: bool = False
     absent: frozenset[str] = frozenset()
+    more: tuple[str, ...] = ()
     _objects: dict[str, Mapping[str, Any]] | None = None
     _described: dict[str, Mapping[str, Mapping[str, Any]] | None] = field(default_factory=dict)
     _asked: bool = False
@@ -69,7 +73,7 @@ class Layout:
     def require(self) -> None:
         """Refuse an API user who cannot see what every organisation has: not seeing is not proof."""
         self.preload((*PEOPLE, "Case", *self._custom_names()))
-        missing = [k for k in (*REQUIRED, *(self.custom or ())) if k not in self.absent and not self.has(k)]
+        missing = [k for k in (*REQUIRED, *(self.custom or ()), *self.more) if k not in self.absent and not self.has(k)]
         if missing:
             raise Refused(
                 NAME,
@@ -128,7 +132,10 @@ class Layout:
         fields = self.fields(kind)
         if fields is None:
             return None
-        return tuple(n for n, f in fields.items() if f.get("type") == sort and f.get("filterable", True) is not False)
+        return tuple(
+            n for n, f in fields.items()
+            if f.get("type") == sort and f.get("filterable", True) is not False and n not in SHOWN.get(kind, ())
+        )  # fmt: skip
 
     def person_accounts(self) -> bool:
         """Tell whether the organisation has person accounts; without the feature the column does not exist."""
@@ -158,11 +165,12 @@ class Layout:
 
     def _custom_names(self) -> tuple[str, ...]:
         if self.custom is not None:
-            return self.custom
-        return tuple(
+            return (*self.custom, *self.more)
+        found = (
             n for n, o in (self.objects() or {}).items()
             if n.endswith("__c") and o.get("queryable", True) and not o.get("customSetting", False)
         )  # fmt: skip
+        return (*found, *self.more)
 
     def _custom_object(self, name: str) -> CustomObject:
         fields = self.fields(name) or {}

@@ -101,7 +101,7 @@ class Reads(Session):
             try:
                 bodies += self._ask(lambda sf, part=part: self._composite(sf, part))  # type: ignore[misc]
             except (Rejected, Unreachable) as error:
-                if self._inner or error.status not in {400, 404, 405, 501}:
+                if self._inner or error.status not in {200, 400, 404, 405, 501}:
                     raise
                 self.bundling, self._no_bundles = False, True
                 raise

@@ -20,8 +20,8 @@ HOPS = 5
 RECIPIENTS = ("ToAddress", "CcAddress", "BccAddress")
 OPTIONAL = {
     "Account": ("MasterRecordId", "IsPersonAccount", "PersonContactId", "PersonIndividualId"),
-    "Contact": ("MasterRecordId", "AccountId", "IsPersonAccount", "IndividualId"),
-    "Lead": ("MasterRecordId", "IsConverted", "ConvertedContactId", "IndividualId"),
+    "Contact": ("MasterRecordId", "IsPersonAccount", "IndividualId"),
+    "Lead": ("MasterRecordId", "ConvertedContactId", "IndividualId"),
     "Case": ("MasterRecordId", "ContactId", "AccountId"),
 }
 WITHOUT_A_DESCRIPTION = frozenset({"IsPersonAccount", "IndividualId", "PersonContactId", "PersonIndividualId"})
@@ -33,7 +33,7 @@ class Search(Attached):
 
     def run(self, *, histories: bool = False) -> dict[str, Claim]:
         """Find everything; with `histories` also count the field history of what was known before."""
-        kinds = [k for k in PEOPLE if k != "Account" or self._accounts_hold_people()]
+        kinds = [k for k in PEOPLE if self.layout.has(k) and (k != "Account" or self._accounts_hold_people())]
         found = self._fetch(kinds)
         for kind in kinds:  # only now: whose an address is may show in another object
             self._people(kind, found[kind])
@@ -149,7 +149,7 @@ class Search(Attached):
                 continue
             self.known["Contact"].setdefault(to_18(identifier), account)
             self._place("Contact", row, emails)
-        if not self.layout.knows("Lead", "ConvertedContactId", default=True):
+        if not self.layout.has("Lead") or not self.layout.knows("Lead", "ConvertedContactId", default=True):
             return
         leads = self.client.select("Lead", self._columns("Lead"), Test("ConvertedContactId", self.parents["Contact"]))
         for identifier, row in leads.items():
@@ -160,6 +160,8 @@ class Search(Attached):
 
     # -- what carries only an address ----------------------------------------------------------------------------------
     def _cases(self) -> None:
+        if not self.layout.has("Case"):
+            return
         columns, emails = self._columns("Case"), self.layout.emails("Case")
         hanging = [Test("ContactId", self.parents["Contact"]), Test("AccountId", self.parents["Account"])]
         tests = [*hanging, *self._keyed(columns), *self._mailed("Case"), *self._called("Case")]

@@ -28,6 +28,8 @@ LONG = 3600.0
 """Seconds to wait for a limit that lifts only with time: the daily calls are counted over a rolling 24 hours."""
 TRIES, PAUSE, PATIENCE = 3, 0.2, 5.0
 """How often a read is asked again, after how many seconds, and how long a short limit is sat out in place."""
+QUERY_SECONDS = 125.0
+"""Seconds to wait for an answer: a query may run for two minutes before it is given up (SOQL limits)."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 CODE = re.compile(r"[A-Z][A-Z0-9_]{2,59}")
 BULK_CODES = frozenset(
@@ -54,8 +56,8 @@ PASSING = frozenset(
     }
 )  # fmt: skip
 """Errors that say nothing about the request itself: the next run asks again."""
-SAME_AGAIN = frozenset({"QUERY_TIMEOUT", "INVALID_QUERY_LOCATOR"})
-"""Of these, the ones that the same request meets again at once."""
+SAME_AGAIN = frozenset({"QUERY_TIMEOUT", "INVALID_QUERY_LOCATOR", "no_answer_in_time"})
+"""What the same request would meet again at once."""
 LATER = frozenset({"TXN_SECURITY_METERING_ERROR", "EXCEEDEDQUOTA"})
 EXPIRED = frozenset({"INVALID_SESSION_ID", "INVALIDSESSIONID"})
 
@@ -79,7 +81,7 @@ class _Seen:
 class _Adapter(HTTPAdapter):
     """Sends everything to `endpoint_url` when there is one, always with a time-out, and never again on its own."""
 
-    def __init__(self, endpoint_url: str | None, timeout: float) -> None:
+    def __init__(self, endpoint_url: str | None, timeout: tuple[float, float]) -> None:
         super().__init__(max_retries=0)
         self.endpoint_url, self.timeout, self.seen = endpoint_url, timeout, _Seen()
 
@@ -104,9 +106,9 @@ def clean_code(code: object) -> str:
 class Session:
     """Logs in and runs calls; every method raises only our errors."""
 
-    def __init__(self, connection: Connection, *, daily_share: float = 0.9, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, connection: Connection, *, daily_share: float = 0.9, patience: float = QUERY_SECONDS) -> None:
         self._connection, self._daily_share = connection, daily_share
-        self._adapter = _Adapter(connection.endpoint_url, timeout)
+        self._adapter = _Adapter(connection.endpoint_url, (TIMEOUT_SECONDS, patience))
         self._sf: Any = None
         for vendor in (
             "urllib3",

@@ -16,7 +16,8 @@ a day (SOAP guide, `emptyRecycleBin`): until `queryAll` sees none of them, the o
 
 Settings: `external_key_field` (default `AccountKey__c`; our account id on Contact, Lead and person accounts; without
 such a field only e-mails decide; one named here must be visible), `custom_objects` (names; default: all found by
-`describe`), `absent_objects` (standard ones the organisation does not have), `delete_through` (`hard_delete` or
+`describe`), `absent_objects` (standard ones the organisation does not have), `more_objects` (standard ones
+to be searched as custom ones are, `Quote` for example), `delete_through` (`hard_delete` or
 `recycle_bin`), `bundled_reads` (true: after locating, up to five queries go in one `POST composite`), `poll_seconds`
 (120), `daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account,
 email}` in the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key`
@@ -50,7 +51,7 @@ from include.processors._salesforce_layout import Layout
 from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person, fold
 from include.processors._salesforce_search import Search
 from include.processors._salesforce_session import NAME, Rejected
-from include.processors._salesforce_soql import Test, to_18
+from include.processors._salesforce_soql import ID, Test, to_18
 
 HARD_DELETE = "PermissionsBulkApiHardDelete"
 WAYS = ("hard_delete", "recycle_bin")
@@ -76,6 +77,7 @@ class Processor:
             tuple(custom) if isinstance(custom, list | tuple) else None,
             key_required=bool(key_field),
             absent=frozenset(settings.get("absent_objects") or ()),
+            more=tuple(settings.get("more_objects") or ()),
         )
         through = settings.get("delete_through", WAYS[0])
         if through not in WAYS:
@@ -173,12 +175,14 @@ class Processor:
 
     def _locator(self, person: Person, claim: Claim) -> dict[str, Any]:
         own = self._own(person, claim)
+        shared = {k: sorted(ids) for k, ids in claim.shared.items() if self._concerns(k, person.datasets)}
         binned = sorted(i for rows in own.values() for i, r in rows.items() if r.deleted)
         return {
             "emails": list(person.emails),
             **({"phones": list(person.phones)} if person.phones else {}),
             "rows": {kind: sorted(rows) for kind, rows in sorted(own.items())},
             "binned": binned,
+            **({"shared": shared} if shared else {}),
         }
 
     def _others(self, addresses: Sequence[str]) -> dict[str, set[str]]:
@@ -276,6 +280,7 @@ class Processor:
         }
         if rest:
             claims = Search(self.client, self.layout, people.values(), self._others).run(histories=True)
+            self._shared_before(rest, claims)
             for one in rest:
                 person = people[one.disposal_id]
                 results[one.disposal_id] = self._verdict(one, person, claims[person.account_id])
@@ -308,6 +313,23 @@ class Processor:
             for disposal, rows in seen.items() if all(rows)
         }  # fmt: skip
 
+    @staticmethod
+    def _concerns(kind: str, datasets: Iterable[str]) -> bool:
+        return (MARKETING if kind == "Lead" else CUSTOMER) in datasets
+
+    def _shared_before(self, work: Sequence[Work], claims: Mapping[str, Claim]) -> None:
+        """Add what was left to a person when it was located, and is there still: the way to it may be gone by now."""
+        owners: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for one in work:
+            for kind, ids in (one.locator.get("shared") or {}).items():
+                for identifier in filter(ID.fullmatch, ids):
+                    owners[kind][identifier].add(one.account_id or NAMELESS + one.disposal_id)
+        wanted = [(k, ["Id", "IsDeleted"], [Test("Id", ids)]) for k, ids in owners.items() if k.isidentifier()]
+        for (kind, _columns, _tests), rows in zip(wanted, self.client.select_many(wanted), strict=True):
+            for identifier in (i for i, row in rows.items() if not row.get("IsDeleted")):
+                for account in owners[kind][identifier]:
+                    claims[account].shared.setdefault(kind, set()).add(identifier)
+
     def _verdict(self, work: Work, person: Person, claim: Claim) -> Result:
         answer = partial(Result, work.disposal_id, verify_method="query_all")
         if claim.problems:
@@ -322,9 +344,7 @@ class Processor:
             locator = {**self._locator(person, claim), "jobs": dict(work.locator.get("jobs") or {})}
             return answer(outcome=Outcome.FAILED, code="still_present", count=len(rows), locator=locator)
         due = self.site.as_of + timedelta(days=int(self.site.settings.get("manual_days", 5)))
-        shared = sum(
-            len(ids) for k, ids in claim.shared.items() if (MARKETING if k == "Lead" else CUSTOMER) in work.datasets
-        )
+        shared = sum(len(ids) for k, ids in claim.shared.items() if self._concerns(k, work.datasets))
         if shared:
             return answer(outcome=Outcome.MANUAL_PENDING, code="shared_records", until=due, count=shared)
         if claim.histories:

@@ -71,6 +71,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "ContactId": ("Contact",),
         "AccountId": ("Account",),
         "SuppliedEmail": "email",
+        "ContactEmail": "email",
+        "ContactPhone": "phone",
         "SuppliedName": "string",
         "SuppliedPhone": "string",
         "Subject": "string",

@@ -56,7 +56,7 @@ def test_a_contact_with_another_address_that_a_lead_became_is_for_a_person(org: 
     became = add(org, "Contact", "became", LastName="S", Email="colleague@example.com")
     org.standin.store.update("Lead", make_id("Lead", "1", ""), IsConverted=True, ConvertedContactId=became)
     result = org.erase(person)[0]
-    assert (result.outcome, result.code) == (GONE, None), "once its lead is gone nothing leads there any more"
+    assert (result.outcome, result.code) == (MANUAL, "shared_records"), "though its lead, the way there, is gone by now"
     assert ("Contact", became) in org.live()
 
 
@@ -79,6 +79,13 @@ def test_mails_filed_under_a_company_or_only_related_to_the_contact_go(org: Org)
     )
     assert org.erase(person)[0].outcome is GONE
     assert not {("EmailMessage", filed), ("EmailMessage", related)} & set(org.rows())
+
+
+def test_a_case_of_somebody_else_that_only_shows_an_address_is_theirs(org: Org) -> None:
+    person, other = org.seed(1, 0), org.seed(2, 0)
+    case = add(org, "Case", "c", ContactId=contact(other), ContactEmail="person1@example.com", Subject="x")
+    assert org.erase(person)[0].outcome is GONE
+    assert ("Case", case) in org.live()
 
 
 def test_a_merged_case_is_followed(org: Org) -> None:
@@ -128,7 +135,8 @@ def test_a_record_that_refers_to_two_people_stays_for_a_person_to_decide(org: Or
     work, _ = org.act([located(leaving, found)])
     assert ("Referral__c", referral) in org.live()
     org.next_day()
-    assert org.read(work)[0].outcome is GONE, "the look-up to the contact is all that was there of them"
+    result = org.read(work)[0]
+    assert (result.outcome, result.code, result.count) == (MANUAL, "shared_records", 1)
 
 
 def test_a_record_that_refers_only_to_people_who_leave_goes(org: Org) -> None:
@@ -184,6 +192,15 @@ def test_a_task_that_was_given_to_somebody_else_meanwhile_is_no_longer_the_perso
     org.standin.store.update("Task", task, WhoId=contact(other))
     [result] = org.read([work])
     assert (result.outcome, result.code) == (MANUAL, "shared_records")
+
+
+def test_a_contact_point_of_somebody_else_with_the_persons_address_is_for_a_person(org: Org) -> None:
+    person = org.seed(1, 0)
+    other = add(org, "Individual", "other", LastName="S")
+    point = add(org, "ContactPointEmail", "p", ParentId=other, EmailAddress="person1@example.com")
+    result = org.erase(person)[0]
+    assert (result.outcome, result.code) == (MANUAL, "shared_records")
+    assert ("ContactPointEmail", point) in org.live()
 
 
 def test_a_custom_setting_with_the_persons_address_is_configuration(org: Org) -> None:
@@ -252,6 +269,33 @@ def test_an_object_the_schedule_declares_absent_is_not_missed(org: Org) -> None:
         org.processor().check()
     org.settings["absent_objects"] = ["CampaignMember"]
     org.processor().check()
+
+
+@pytest.mark.parametrize("kind", ["Lead", "Case", "CampaignMember"])
+def test_a_person_is_erased_where_a_standard_object_is_declared_absent(org: Org, kind: str) -> None:
+    person = org.seed(1, 6)
+    org.standin.absent, org.settings["absent_objects"] = {kind}, [kind]
+    assert org.erase(person)[0].outcome is GONE
+
+
+def test_a_standard_object_the_schedule_adds_is_searched_as_a_custom_one_is(org: Org) -> None:
+    org.settings["custom_objects"] = []
+    org.settings["more_objects"] = ["Survey_Response__c"]
+    person = org.seed(1, 5)
+    assert "Survey_Response__c" in org.processor().locate([person])[0].locator["rows"]
+    org.settings["more_objects"] = ["Quote"]
+    with pytest.raises(Refused, match="Quote"):
+        org.processor().check()
+
+
+def test_a_page_in_place_of_a_bundle_is_no_answer_and_the_reads_are_made_one_by_one(org: Org) -> None:
+    person = org.seed(1, 0)
+    work = _work(org, [person])
+    org.fault("html", path="/composite$", status=200, times=999)
+    work, results = org.act(work)
+    assert results[0].outcome is Outcome.ACCEPTED
+    org.next_day()
+    assert org.read(work)[0].outcome is GONE
 
 
 def test_an_organisation_without_composite_is_asked_one_by_one(org: Org) -> None:
