@@ -95,11 +95,7 @@ class Layout:
     def preload(self, kinds: Iterable[str]) -> None:
         """Describe several objects at once; those not seen stay unseen."""
         asked = [k for k in dict.fromkeys(kinds) if k not in self._described and self.has(k)]
-        for kind, described in self.client.describe_many(asked).items():
-            self._keep(kind, described)
-
-    def _keep(self, kind: str, described: Mapping[str, Any] | None) -> None:
-        self._described[kind] = None if described is None else {f["name"]: f for f in described["fields"]}
+        self._described |= self.client.describe_many(asked)
 
     def _searchable(self, kind: str, name: str) -> bool:
         fields = self.fields(kind)
@@ -108,7 +104,7 @@ class Layout:
     def fields(self, kind: str) -> Mapping[str, Mapping[str, Any]] | None:
         """Return an object's fields by name; None when it cannot be described."""
         if kind not in self._described:
-            self._keep(kind, self.client.describe(kind))
+            self._described[kind] = self.client.describe(kind)
         return self._described[kind]
 
     def knows(self, kind: str, name: str, *, default: bool) -> bool:

@@ -21,6 +21,8 @@ QUERIES_IN_A_BUNDLE, READS_IN_A_BUNDLE = 5, 25
 """How many subrequests one composite request may hold (REST guide, Composite)."""
 LEAST_ROOM = 200
 TOO_MUCH = frozenset({"QUERY_TOO_COMPLICATED", "QUERY_TIMEOUT"})
+Fields = Mapping[str, Mapping[str, Any]]
+"""An object's fields by name, as `describe` gives them."""
 NEXT_PAGE = re.compile(r"/services/data/v\d+\.\d/query(?:All)?/[A-Za-z0-9_-]+")
 
 
@@ -125,22 +127,21 @@ class Reads(Session):
             bodies.append(one["body"])
         return bodies
 
-    def describe(self, kind: str) -> dict[str, Any] | None:
-        """Describe one object; None where there is no such object for this user."""
+    def describe(self, kind: str) -> Fields | None:
+        """Return an object's fields by name; None where there is no such object for this user."""
         try:
-            found = self._ask(lambda sf: sf.restful(f"sobjects/{kind}/describe"))
+            return self._ask(lambda sf: _fields(sf.restful(f"sobjects/{kind}/describe")))
         except Rejected as error:
             if error.status == 404:
                 return None
             raise
-        return dict(found)
 
-    def describe_many(self, kinds: Sequence[str]) -> dict[str, dict[str, Any] | None]:
-        """Describe several objects, in bundles where that is allowed."""
+    def describe_many(self, kinds: Sequence[str]) -> dict[str, Fields | None]:
+        """Return the fields of several objects, in bundles where that is allowed."""
         if self.bundling and len(kinds) > 1:
             try:
                 bodies = self._bundle([f"sobjects/{kind}/describe" for kind in kinds], READS_IN_A_BUNDLE)
-                return dict(zip(kinds, bodies, strict=True))
+                return {k: self._ask(lambda _sf, b=b: _fields(b)) for k, b in zip(kinds, bodies, strict=True)}  # type: ignore[misc]
             except Rejected as error:
                 if error.status != 404 and self.bundling:
                     raise
@@ -152,7 +153,7 @@ class Reads(Session):
     def objects(self) -> dict[str, Mapping[str, Any]] | None:
         """Return all objects this user sees by name; None where the list is not offered."""
         try:
-            found = self._ask(lambda sf: {o["name"]: o for o in sf.describe()["sobjects"]})
+            found = self._ask(lambda sf: {o["name"]: o for o in sf.describe()["sobjects"] if is_name(o["name"])})
         except Rejected as error:
             if error.status == 404:
                 return None
@@ -162,6 +163,15 @@ class Reads(Session):
 
 def _page(body: Any) -> dict[str, Any]:
     return {**body, "records": list(body["records"]), "done": bool(body["done"]), "totalSize": int(body["totalSize"])}
+
+
+def _fields(body: Any) -> Fields:
+    return {f["name"]: f for f in body["fields"] if is_name(f["name"])}
+
+
+def is_name(text: object) -> bool:
+    """Tell whether this can be the name of an object or field; nothing else becomes part of an address or a query."""
+    return isinstance(text, str) and re.fullmatch(r"[A-Za-z]\w*", text, re.ASCII) is not None
 
 
 def _by_id(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

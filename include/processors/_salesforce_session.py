@@ -208,6 +208,10 @@ class Session:
                 time.sleep(limited.retry_after)
         return self._call(work)
 
+    def shielded(self, work: Callable[[], T]) -> T:
+        """Run what reads answers; one that lacks what was asked for is no answer, and its text stays here."""
+        return self._guard(work)
+
     def _spare_the_daily_limit(self) -> None:
         match = re.search(r"api-usage=(\d+)/(\d+)", self._adapter.seen.headers.get("Sforce-Limit-Info", ""))
         if match and int(match[2]) > 0 and int(match[1]) / int(match[2]) >= self._daily_share:

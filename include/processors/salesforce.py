@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError, RateLimited, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors._salesforce_book import is_address, other_users
 from include.processors._salesforce_client import Client
 from include.processors._salesforce_deletion import (
     NOTHING_LEFT,
@@ -48,7 +49,7 @@ from include.processors._salesforce_deletion import (
     sort_out,
 )
 from include.processors._salesforce_layout import Layout
-from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person, fold
+from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person
 from include.processors._salesforce_search import Search
 from include.processors._salesforce_session import NAME, Rejected
 from include.processors._salesforce_soql import ID, Test, to_18
@@ -135,8 +136,12 @@ class Processor:
         if findable:
             self._preflight()
             self._reserve(80)
-            claims = Search(self.client, self.layout, findable, self._others).run()
+            claims = self._search(findable)
         return [self._found(s.disposal_id, people[s.disposal_id], claims) for s in subjects]
+
+    def _search(self, people: Iterable[Person], *, histories: bool = False) -> dict[str, Claim]:
+        search = Search(self.client, self.layout, people, partial(other_users, self.site))
+        return self.client.shielded(lambda: search.run(histories=histories))
 
     def _found(self, disposal: str, person: Person, claims: Mapping[str, Claim]) -> Found:
         claim = claims.get(person.account_id)
@@ -155,7 +160,7 @@ class Processor:
         one: Subject | Work, emails: Iterable[str], phones: Iterable[str], known: Mapping[str, Iterable[str]]
     ) -> Person:
         """Return what to search by; what cannot be an e-mail address is no identifier."""
-        usable = tuple(dict.fromkeys(e.strip() for e in emails if _is_address(e)))
+        usable = tuple(dict.fromkeys(e.strip() for e in emails if is_address(e)))
         account = one.account_id or NAMELESS + one.disposal_id
         before = {k: [*map(to_18, ids)] for k, ids in known.items()}
         return Person(account, usable, frozenset(one.datasets), before, tuple(dict.fromkeys(phones)))
@@ -185,31 +190,6 @@ class Processor:
             **({"shared": shared} if shared else {}),
         }
 
-    def _others(self, addresses: Sequence[str]) -> dict[str, set[str]]:
-        """Return who else uses these addresses, from the company's own accounts."""
-        book = self.site.settings.get("address_book")
-        if self.site.accounts is None or not book or not addresses:
-            return {}
-        from sqlalchemy import ColumnClause, column, func, select, table
-        from sqlalchemy.exc import SQLAlchemyError
-
-        account: ColumnClause[str] = column(str(book["account"]))
-        email: ColumnClause[str] = column(str(book["email"]))
-        accounts = table(str(book["table"]), account, email)
-        wanted = sorted({a.lower() for a in addresses})
-        users: dict[str, set[str]] = defaultdict(set)
-        try:
-            with self.site.accounts.connect() as connection:
-                for row in connection.execute(
-                    select(account, email).select_from(accounts).where(func.lower(email).in_(wanted))
-                ):
-                    users[fold(row[1])].add(str(row[0]))
-        except SQLAlchemyError:
-            raise ConfigurationError(
-                f"{NAME}: settings.address_book: table {book['table']!r} cannot be read in accounts_db."
-            ) from None
-        return users
-
     def extract(self, work: Sequence[Work]) -> list[Record]:
         """Return nothing: what a law keeps of these people is billed, contracted and answered elsewhere."""
         return []
@@ -228,6 +208,10 @@ class Processor:
         self._reserve(40)
         self.client.bundle(allowed=self.bundles)
         batch = sort_out(work)
+        self.client.shielded(lambda: self._carry_out(step, batch))
+        return [self._result(batch, w, step) for w in work]
+
+    def _carry_out(self, step: str, batch: Batch) -> None:
         kinds = sorted(batch.kinds(), key=by_order)
         if step == "open_jobs":
             self.deletion.open(batch, filter(first_of_all, kinds))
@@ -238,7 +222,6 @@ class Processor:
         else:
             self.deletion.delete(batch, sorted(batch.leftovers, key=by_order))
             self.deletion.purge(batch)
-        return [self._result(batch, w, step) for w in work]
 
     def _result(self, batch: Batch, work: Work, step: str) -> Result:
         disposal = work.disposal_id
@@ -279,7 +262,7 @@ class Processor:
             for w in rest
         }
         if rest:
-            claims = Search(self.client, self.layout, people.values(), self._others).run(histories=True)
+            claims = self._search(people.values(), histories=True)
             self._shared_before(rest, claims)
             for one in rest:
                 person = people[one.disposal_id]
@@ -357,9 +340,3 @@ class Processor:
         if not purged or self.site.as_of > date.fromisoformat(purged) + timedelta(days=1):
             return None
         return self.site.as_of + timedelta(days=1)
-
-
-def _is_address(text: str) -> bool:
-    """Tell whether Salesforce could hold this as an e-mail address: an `@`, no blanks, no control characters."""
-    local, at, domain = text.strip().rpartition("@")
-    return bool(at and local and domain and len(text) <= 254 and text.strip().isprintable() and " " not in text.strip())

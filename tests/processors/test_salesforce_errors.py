@@ -261,3 +261,32 @@ def test_all_traffic_goes_to_the_endpoint(org: Org) -> None:
     assert org.erase(org.seed(1, 5))[0].outcome is Outcome.CONFIRMED_ABSENT
     paths = {r["path"].split("?")[0].split("/")[2] for r in org.standin.requests}
     assert paths == {"oauth2", "data", "Soap"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"totalSize": 1, "done": True, "records": [{}]},
+        {"totalSize": 1, "done": True, "records": [{"Id": "not an id of ours", "LinkedEntityId": "x"}]},
+        {"totalSize": 1, "done": True, "records": ["text"]},
+    ],
+    ids=str,
+)
+def test_rows_that_lack_what_was_asked_for_are_no_answer(org: Org, body: Any) -> None:
+    person = org.seed(1, 3)
+    work = [located(person, org.processor().locate([person])[0])]
+    org.fault("status", path="/queryAll", after=12, times=999, status=200, body=body)
+    with pytest.raises(Unreachable, match="unexpected_answer"):
+        org.processor().locate([person])
+    org.settings["bundled_reads"] = False
+    org.fault("status", path="/queryAll", after=18, times=999, status=200, body=body)
+    with pytest.raises(Unreachable, match="unexpected_answer"):
+        org.read(work)
+
+
+def test_names_a_server_makes_up_never_become_part_of_an_address(org: Org) -> None:
+    names = ("../../evil__c", "//evil/evil__c", "e evil__c", "Name FROM evil__c")
+    listed = [{"name": n} for n in (*names, "Account", "Contact", "Lead", "Case", "Task", "Event", "CampaignMember")]
+    org.fault("status", path="/sobjects$", status=200, body={"sobjects": listed})
+    org.processor().locate([org.seed(1, 0)])
+    assert not [r for r in org.standin.requests if "evil" in r["path"]]
