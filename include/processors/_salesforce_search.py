@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.processors._salesforce_attached import Attached
-from include.processors._salesforce_layout import PEOPLE
+from include.processors._salesforce_layout import PEOPLE, STANDARD
 from include.processors._salesforce_owners import CUSTOMER, MARKETING, Claim, fold
 from include.processors._salesforce_placing import linked
 from include.processors._salesforce_soql import ID, Test, containing, to_18
@@ -119,6 +119,9 @@ class Search(Attached):
             # The twin of a person account goes with its Account and never by itself.
             self.parents["Contact"][identifier] = (account, CUSTOMER)
             return
+        if self._names_another(kind, row, account):
+            self._residue([account], kind, row)
+            return
         # A Lead is marketing data, converted or not: what the contract needs is in the Contact it became.
         dataset = MARKETING if kind == "Lead" else CUSTOMER
         self._claim(account, kind, row, dataset)
@@ -129,6 +132,16 @@ class Search(Attached):
         if ID.fullmatch(individual) and not row.get("IsDeleted"):
             before = self.parents["Individual"].get(individual, (account, dataset))
             self.parents["Individual"][individual] = before if before[1] == CUSTOMER else (account, dataset)
+
+    def _names_another(self, kind: str, row: Mapping[str, Any], account: str) -> bool:
+        """Tell whether a record's own address is somebody else's and ours stands only in a second field of it.
+
+        A spouse's or an assistant's address is kept so. Only our key, or an earlier look, may overrule the address.
+        """
+        if row.get(self.layout.key_field) or to_18(str(row["Id"])) in self.known[kind]:
+            return False
+        own = [row[name] for name in STANDARD[kind] if row.get(name)]
+        return bool(own) and not any(account in self.users.get(fold(address), ()) for address in own)
 
     def _converted(self, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         """Follow converted leads: to the contact a lead became, and back from a contact to the leads it was."""

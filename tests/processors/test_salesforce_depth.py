@@ -156,6 +156,23 @@ def test_a_persons_address_in_a_companys_account_is_shown_and_the_account_stays(
     assert org.rows()[("Account", company)] == before
 
 
+def test_an_address_in_a_second_field_of_somebody_elses_contact_leaves_that_contact_alone(org: Org) -> None:
+    """A spouse's or an assistant's address is kept so; the contact is theirs."""
+    person = org.seed(1, 0)
+    fields = {"LastName": "S", "Email": "other@example.com", "Second_Email__c": "person1@example.com"}
+    other = add(org, "Contact", "spouse", **fields)
+    result = org.erase(person)[0]
+    assert (result.outcome, result.code, result.count) == (MANUAL, "shared_records", 1)
+    assert ("Contact", other) in org.live()
+
+
+def test_a_contact_with_only_a_second_address_is_found_by_it(org: Org) -> None:
+    person = org.seed(1, 0)
+    second = add(org, "Contact", "second", LastName="S", Second_Email__c="person1@example.com")
+    assert org.erase(person)[0].outcome is GONE
+    assert ("Contact", second) not in org.rows()
+
+
 @pytest.mark.parametrize(
     "written", ["010-0000-0001", "01000000001", "+82 10-0000-0001", "(010) 0000 0001", "82-10-0000.0001"]
 )
