@@ -19,10 +19,10 @@ from include.connections import TIMEOUT_SECONDS
 from include.errors import ConfigurationError, RateLimited, Unreachable
 from include.processors import Quota, Site
 from include.processors._stripe_documents import Documents
-from include.processors._stripe_errors import NAME, Again, Declined, judged
+from include.processors._stripe_errors import NAME, Again, Declined, judged, unknown_path
 from include.processors._stripe_http import http_client
 
-__all__ = ["NAME", "QUOTAS", "Api", "Declined", "safe_id"]
+__all__ = ["NAME", "QUOTAS", "Api", "Declined", "safe_id", "unknown_path"]
 
 API_VERSION = "2026-10-28.endive"
 """Sent with every call: what the code below reads has the shapes of this version, whatever the package pins."""
@@ -120,8 +120,8 @@ class Api:
         while True:
             try:
                 page = self.page(path, preview=preview, optional=optional, **params, **cursor)
-            except Declined as declined:
-                if optional and declined.unrecognized:
+            except (Declined, Unreachable) as refused:
+                if optional and unknown_path(refused):
                     return []
                 raise
             found += page["data"]

@@ -26,6 +26,13 @@ class Declined(Exception):
         return self.code == "resource_missing"
 
 
+def unknown_path(error: Declined | ProcessorError) -> bool:
+    """Return whether a path is unknown there, in whatever words; an unknown id is something else."""
+    if isinstance(error, Declined):
+        return error.unrecognized
+    return (error.code, error.status) == ("not_stripe", 404)
+
+
 class Again(Exception):
     """A call may be repeated: `here` says whether in this task."""
 

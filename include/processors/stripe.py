@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
 from include.processors import _stripe_proof as proof
-from include.processors._stripe_api import NAME, QUOTAS, Api, Declined, safe_id
+from include.processors._stripe_api import NAME, QUOTAS, Api, Declined, safe_id, unknown_path
 from include.processors._stripe_batch import each
 from include.processors._stripe_dealings import Dealings, Ledger, reference, seoul_date
 from include.processors._stripe_erase import Eraser
@@ -72,8 +71,11 @@ class Processor:
         for path in PREFLIGHT:
             self.api.get(f"/v1/{path}", limit=1)
         for path in PREFLIGHT_WHERE_KNOWN:
-            with suppress(Declined):
+            try:
                 self.api.get(f"/v1/{path}", optional=True, limit=1)
+            except (Declined, Unreachable) as error:
+                if not unknown_path(error):
+                    raise
 
     # -- locate ----------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:

@@ -947,8 +947,9 @@ def test_begun_subscriptions_sessions_and_set_ups_are_ended_first(world: World) 
     assert world.read_back(work).code == "inaccessible_to_us"
 
 
-def test_paths_only_some_accounts_have_may_be_unknown_where_nothing_hangs_on_them(world: World) -> None:
-    body = {"error": {"type": "invalid_request_error", "message": "Unrecognized request URL (GET: /v1/x)."}}
+@pytest.mark.parametrize("said", ["Unrecognized request URL (GET: /v1/x).", "No such page"])
+def test_paths_only_some_accounts_have_may_be_unknown_where_nothing_hangs_on_them(world: World, said: str) -> None:
+    body = {"error": {"type": "invalid_request_error", "message": said}}
     world.seed(person(1))
     world.fault("status", status=404, body=body, path="invoiceitems|credit_grants|subscription_schedules", times=99)
     work, stopped = world.advance(world.work(subject(1)))
@@ -970,3 +971,11 @@ def test_a_half_deleted_person_is_never_located_anew(world: World) -> None:
     assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED), "its locator is all that knows them"
     assert result.locator is not None
     assert result.locator["late"] == {"charges": work.locator["extracted"]["charges"][:1]}
+
+
+@pytest.mark.parametrize("fields", [{"kind": "html", "status": 404}, {"kind": "status", "status": 503}])
+def test_trouble_with_such_a_path_is_not_taken_for_its_absence(world: World, fields: dict[str, object]) -> None:
+    world.seed(person(1, "pending_item"))
+    world.fault(**fields, path="invoiceitems", times=99)  # type: ignore[arg-type]
+    with pytest.raises(Unreachable):
+        world.locate(subject(1))
