@@ -158,6 +158,8 @@ hold = Table(
     Column("released_by", Text),
     Column("released_at", DateTime(timezone=True)),
     Column("released_on", Date),
+    Column("release_reason", Text, comment="a code, such as paid or written_off"),
+    Column("release_second_by", Text, comment="the second person of a write-off, role:pseudonym"),
     CheckConstraint("review_due <= placed_on + 90", name="review_within_90_days"),
 )
 

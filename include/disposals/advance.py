@@ -17,14 +17,15 @@ from sqlalchemy.orm import aliased
 
 from include.archive.staging import unpacked
 from include.database import among, disposal, locator
-from include.disposals import claims, guards, holds, locators
+from include.disposals import claims, guards, holds, locators, settlements
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
+from include.disposals.late import Late
 from include.disposals.locate import blocked
 from include.disposals.record import Change, apply
 from include.errors import ProcessorError
 from include.outcomes import TERMINAL, Outcome
-from include.processors import STALE_LOCATOR, ProcessorContract, Result, Step, Work
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR, ProcessorContract, Result, Step, Work
 
 LAST = "own_database"
 """The company's own database holds the identifiers of everything else, so it goes once the others are located."""
@@ -79,13 +80,17 @@ def _items(context: Context, processor: ProcessorContract, rows: Sequence[Row[An
     with context.engine.connect() as connection:
         opened = {i: body for i, (kind, body) in locators.read(connection, context, ids).items() if kind == "found"}
         waiting = {str(i) for i in unpacked(connection, ids)}
+        settled = settlements.of(connection, {r.account_id for r in rows}, context.as_of)
         if processor.name == LAST:
             waiting |= _not_yet_located_elsewhere(connection, ids)
     items = []
     for row in rows:
         disposal_id = str(row.disposal_id)
         if disposal_id in opened and disposal_id not in waiting:
-            work = Work(disposal_id, row.account_id, row.scope_id, tuple(row.datasets), opened[disposal_id])
+            work = Work(
+                disposal_id, row.account_id, row.scope_id, tuple(row.datasets), opened[disposal_id],
+                settled=settled.get(row.account_id, ()),
+            )  # fmt: skip
             items.append(Item(row, work, processor.steps(work)))
     return items
 
@@ -165,6 +170,8 @@ class _Batch:
             return []
         name = step.name
         results = self._guarded(allowed, name, lambda works: self.processor.act(name, works))
+        late = self._extracted(results)
+        results = [late.judged(r) for r in results]
         moved, changes = [], []
         for result in results:
             item = self.items[result.disposal_id]
@@ -174,8 +181,18 @@ class _Batch:
                 item.index += 1
                 moved.append(result.disposal_id)
             changes.append(self._after_act(result, step))
-        written = self._settle(changes)
+        written = self._settle(changes, late)
         return [i for i in moved if i in written]
+
+    def _extracted(self, results: Sequence[Result]) -> Late:
+        """Extract what came after the archive's copy was made, where a result asks for it."""
+        rows = {}
+        for result in results:
+            if result.code == NOT_ARCHIVED and result.locator is not None:
+                item = self.items[result.disposal_id]
+                item.work = replace(item.work, locator=result.locator)
+                rows[result.disposal_id] = item
+        return Late.of(self.context, self.processor, [(i.row, i.work) for i in rows.values()])
 
     def _attempt(self, group: Sequence[str]) -> list[str]:
         """Commit the intent for those that no hold, date, stop or missing approval keeps back; return them."""
@@ -244,7 +261,7 @@ class _Batch:
             )
             raise
 
-    def _settle(self, changes: Sequence[Change]) -> set[str]:
+    def _settle(self, changes: Sequence[Change], late: Late | None = None) -> set[str]:
         """Write what became of items in one transaction, if the lease is still ours; return those written."""
         if not changes:
             return set()
@@ -257,6 +274,8 @@ class _Batch:
                 if c.result.locator is not None and c.closed_on is None and c.result.code != STALE_LOCATOR
             }
             locators.save(connection, self.context, "found", open_locators)
+            if late:
+                late.stage(connection, self.context, {c.result.disposal_id for c in mine})
             apply(connection, self.context, self.rows, mine)
         self.outcomes.update(str(c.result.outcome) for c in mine)
         return {c.result.disposal_id for c in mine}
@@ -281,6 +300,9 @@ class _Batch:
         result = self._dated(result)
         as_of, item = self.context.as_of, self.items[result.disposal_id]
         method = item.steps[-1].method if item.steps else None
+        if result.outcome in TERMINAL and result.needs_person:
+            # Kept there, and a request to the processor is under way: a person closes it, its locator stays.
+            return Change(result, step=READ_BACK, next_step=READ_BACK, method=method)
         if result.outcome in TERMINAL:
             return Change(result, step=READ_BACK, method=method, closed_on=as_of)
         if result.outcome is Outcome.EXPIRES_BY_PROCESSOR and result.until is not None and result.until <= as_of:

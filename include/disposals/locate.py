@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from include.archive import staging
 from include.archive.staging import ArchiveKeys
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators
+from include.disposals import claims, holds, locators, settlements
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -52,7 +52,11 @@ def locate_batch(
             processor = connect()
             processor.check()
             found = processor.locate(batch)
-            located = [_work(rows[f.disposal_id], f) for f in found if f.outcome is Outcome.LOCATED and f.count]
+            located = [
+                _work(rows[f.disposal_id], f, subjects[f.disposal_id])
+                for f in found
+                if f.outcome is Outcome.LOCATED and f.count
+            ]
             records, refused = _extract(processor, located)
         except Exception as error:
             # Whatever went wrong there, the own database must be able to go on without this place.
@@ -123,6 +127,7 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
         stored = {
             i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
         }
+        settled = settlements.of(connection, {r.account_id for r in rows.values()}, context.as_of)
     subjects = {}
     for disposal_id, row in rows.items():
         identifiers = known.get(row.account_id)
@@ -149,6 +154,7 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
             login_id=keys.get("login_id") or "",
             name=keys.get("name") or "",
             phones=tuple(keys.get("phones", ())),
+            settled=settled.get(row.account_id, ()),
         )
     return subjects
 
@@ -232,8 +238,10 @@ def _could_not_search(
         )
 
 
-def _work(row: Row[Any], found: Found) -> Work:
-    return Work(found.disposal_id, row.account_id, row.scope_id, tuple(row.datasets), found.locator)
+def _work(row: Row[Any], found: Found, subject: Subject) -> Work:
+    return Work(
+        found.disposal_id, row.account_id, row.scope_id, tuple(row.datasets), found.locator, settled=subject.settled
+    )
 
 
 def _store(

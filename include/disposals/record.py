@@ -112,7 +112,8 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         http_status=result.http_status,
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),
-        exceptions=[dict(e) for e in change.exceptions],
+        counts={word(k): n for k, n in result.counts.items()} or None,
+        exceptions=[dict(e) for e in (*change.exceptions, *result.exceptions)],
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from include.errors import EvidenceError
 from include.evidence.entries import find_problem
-from include.evidence.verify import CLOSING, DESTROYED, Rules
+from include.evidence.verify import DESTROYED, Rules, closes
 
 Entry = dict[str, Any]
 Entries = Iterable[tuple[int, Entry]]
@@ -65,8 +65,7 @@ class Life:
     @property
     def closed(self) -> bool:
         """Whether nothing is left to do."""
-        passed = self.last["event"] == "expires_by_processor" and self.last.get("code") == "date_passed"
-        return self.last["event"] in CLOSING or passed
+        return closes(self.last)
 
 
 def lives(entries: Entries, *, until: str = "") -> Iterator[Life]:

@@ -51,6 +51,17 @@ _LINE = re.compile(rb"[\x20-\x3f\x41-\x5b\x5d-\x7e]+")  # printable ASCII withou
 _SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
 
 
+def closes(entry: dict[str, Any]) -> bool:
+    """Return whether nothing is left to do after an entry of a disposal.
+
+    What a processor keeps while a request to it is open (`until` is its due date) is not over.
+    """
+    event = entry["event"]
+    if event == "retained_by_processor":
+        return "until" not in entry
+    return event in CLOSING or (event == "expires_by_processor" and entry.get("code") == "date_passed")
+
+
 class Flaw(Exception):
     """Something in the folder is not what it should be."""
 
@@ -275,7 +286,7 @@ class Ledger:
         if event == "attempted" and entry.get("method"):
             self._methods[disposal_id] = entry["method"]
         if event not in DESTROYED:
-            if event in CLOSING:
+            if closes(entry):
                 self._methods.pop(disposal_id, None)
             return None
         self._rows += 1
@@ -403,7 +414,7 @@ class Lives:
             self.late += entry["as_of"] > entry["destroy_by"]
             if life["planned"] and not life["attempted"] and entry.get("count_before") != 0:
                 problem = f"{event} without an intent before it"
-        if event in CLOSING or (event == "expires_by_processor" and entry.get("code") == "date_passed"):
+        if closes(entry):
             self.ended[event] += 1
             del self.open[disposal_id]
         return problem

@@ -52,6 +52,18 @@ REQUESTS: Mapping[str, ManualRequest] = {
             proof=("who removed labels and favourites, and when", "the vendor's reply, if there is one"),
         ),
         ManualRequest(
+            code="redaction_not_enabled",
+            to="privacy@stripe.com, or support in the Stripe Dashboard",
+            subject="Request {request_id}: redaction of payment data on our account",
+            body=(
+                "We deleted the customers listed in the attachment; their payments, invoices and PaymentIntents still "
+                "show whose they were. Please enable redaction jobs on our account, or redact these objects for us, "
+                "and confirm by {due}, quoting {request_id}. Please name what you keep under your own duties, with "
+                "basis and period."
+            ),
+            proof=("that redaction jobs are enabled (the next night then redacts), or Stripe's written confirmation",),
+        ),
+        ManualRequest(
             code="paper_destruction_order",
             to="records office",
             subject="파기 지시 {request_id} / destruction order {request_id}",

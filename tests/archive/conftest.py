@@ -50,6 +50,8 @@ def person(number: int) -> dict[str, Any]:
         "business_no": f"000-00-{number:05d}",
         "corporation_no": f"000000-{number:07d}",
         "supply.completed_on": date(2026, 1, 6),
+        "invoice.number": "SAMPLE-0001",
+        "invoice.pdf_sha256": "0" * 64,
         "login_id": f"login{number:04d}",
         "password_hash": "x" * 60,
         "card_number": "0000 0000 0000 0000",

@@ -438,3 +438,9 @@ def test_exports_do_not_touch_each_other(engine: Any, tmp_path: Path) -> None:
     shutil.rmtree(second.folder)
     assert isinstance(first, Exported)
     assert examine(first.folder).flaws == []
+
+
+def test_what_is_kept_while_a_request_is_open_is_not_over() -> None:
+    kept = {"event": "retained_by_processor", "basis": "own_duties"}
+    assert verify.closes(kept)
+    assert not verify.closes({**kept, "until": "2026-12-24"})
