@@ -23,7 +23,7 @@ from include.evidence.anchors import Authority, check_stamp, stamp_key
 from include.evidence.log import bodies, latest
 from include.evidence.note import open_checkpoint
 from include.evidence.rebuild import bucket_entries
-from include.evidence.store import CHECKPOINT, EvidenceStore
+from include.evidence.store import CHECKPOINT, EvidenceStore, copy_key
 from include.evidence.verify import DESTROYED, Flaw, Lives, read_entry
 
 DAY = timedelta(days=1)
@@ -113,7 +113,7 @@ def _checkpoints(
         rows = connection.execute(select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)).all()
     for size, note in rows:
         shown = open_checkpoint(note, [vkey])
-        copy = store.get(f"checkpoints/{size}")
+        copy = store.get(copy_key(size))
         if shown.size != size or copy is None or copy.body != note.encode():
             done.add(f"the locked copy of checkpoint {size} is missing or another one")
         roots[size] = shown.root
