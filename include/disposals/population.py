@@ -24,10 +24,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, archive_link, archive_object, disposal, population_account, run
 from include.disposals.context import Context
+from include.evidence.verify import TERMINATED
 from include.policy.facts import AccountFacts
 from include.policy.planner import Plan, due_triggers
 
-CLASSES = ("destroyed", "held", "kept", "not_yet_due", "not_done")
 PAGE = 2000
 GONE = ("destroyed", "gone", "abandoned")
 """States of an archive object that no longer holds anything."""
@@ -78,14 +78,14 @@ def reconcile(connection: Connection, context: Context, run_id: UUID, source: Ma
     counts: Counter[str] = Counter()
     for page in _pages(connection, run_id):
         counts.update(_classes(connection, context, page))
-    listed = sum(counts[c] for c in CLASSES)
+    listed = sum(counts[c] for c in TERMINATED)
     missed = source.get("unlisted", 0)
     # An account that came back while the night was counted is in our list and no longer in the register's number.
     terminated = max(source.get("terminated", 0), listed + missed)
     counts["not_done"] += missed
     counts["not_yet_due"] += terminated - listed - missed
     connection.execute(delete(population_account).where(population_account.c.run_id == run_id))
-    return {"terminated": terminated, **{c: counts[c] for c in CLASSES}, "waiting": counts["waiting"]}
+    return {"terminated": terminated, **{c: counts[c] for c in TERMINATED}, "waiting": counts["waiting"]}
 
 
 def _pages(connection: Connection, run_id: UUID) -> Iterator[list[Any]]:

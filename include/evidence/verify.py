@@ -4,11 +4,11 @@
     python3 verify.py [FOLDER] [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--tsa ROOT.pem] [--strict]
 
 It recomputes everything it says: file digests, each entry's canonical bytes, the Merkle root, the signatures, every
-ledger row, every date by the rules in `rules.json` and the Korean Civil Act, the counts per processor, the list of what
-is still open, proofs and timestamps, and whether each destruction was planned, intended before it was done, and not
-early. Exit 0: no flaw. 1: a flaw. 2: wrong usage. This file is longer than the others of the project and imports none
-of them, because it is handed to auditors alone; the exporter writes ledger, counts and open items with the classes
-from here, so that both sides mean the same row.
+ledger row, every date by the rules in `rules.json` and the Korean Civil Act, the counts per processor and of terminated
+accounts, the list of what is still open, proofs and timestamps, and whether each destruction was planned, intended
+before it was done, and not early. Exit 0: no flaw. 1: a flaw. 2: wrong usage. This file is longer than the others of
+the project and imports none of them, because it is handed to auditors alone; the exporter writes ledger, counts and
+open items with the classes from here, so that both sides mean the same row.
 """
 
 from __future__ import annotations
@@ -353,6 +353,32 @@ class Counts:
             disposals.setdefault(processor, {})[event] = count
         counts = {"disposals": disposals, "events": self._events}
         return (json.dumps(counts, indent=2, sort_keys=True) + "\n").encode()
+
+
+TERMINATED = ("destroyed", "held", "kept", "not_yet_due", "not_done")
+"""The classes of a night's reconciliation: every terminated account is in exactly one of them."""
+
+
+class Terminations:
+    """Checks that each night's counts of terminated accounts add up: `population` entries with code `reconciled`."""
+
+    def __init__(self) -> None:
+        self.nights, self.newest = 0, ""
+
+    def take(self, entry: dict[str, Any]) -> str | None:
+        """Take one entry; return what is wrong with it."""
+        if entry["event"] != "population" or entry.get("code") != "reconciled":
+            return None
+        counts = entry.get("counts")
+        named = ("terminated", "waiting", *TERMINATED)
+        if not isinstance(counts, dict) or not all(type(counts.get(k)) is int and counts[k] >= 0 for k in named):
+            return "reconciles terminated accounts without naming every class"
+        if counts["terminated"] != sum(counts[k] for k in TERMINATED) or counts["waiting"] > counts["not_yet_due"]:
+            return f"says {counts['terminated']} accounts are terminated, and its classes do not add up to that"
+        self.nights += 1
+        classes = " + ".join(f"{counts[k]} {k.replace('_', ' ')}" for k in TERMINATED)
+        self.newest = f"{counts['terminated']} = {classes} on {entry['as_of']} ({counts['waiting']} wait for a date)"
+        return None
 
 
 class Lives:
@@ -750,6 +776,7 @@ class Walk:
     def __init__(self, tree: Tree, *, whole: bool, rules: Rules | None, wanted: set[int]) -> None:
         self.tree, self.rules = tree, rules
         self.lives, self.counts = Lives(whole=whole), Counts()
+        self.terminations = Terminations()
         self.wanted, self.newest = wanted, ""
         self.leaves: dict[int, bytes] = {}
 
@@ -763,7 +790,7 @@ class Walk:
         if type(recorded) is str and recorded > self.newest:
             self.newest = recorded
         if "disposal_id" not in entry:
-            return entry, None
+            return entry, self.terminations.take(entry)
         first = entry["disposal_id"] not in self.lives.open
         problem = self.lives.follow(index, entry)
         if problem is None and first and self.rules is not None:
@@ -1086,6 +1113,10 @@ class Folder:
             f"open: {len(lives.open)}" + "".join(f", {n} {e}" for e, n in sorted(still.items())),
             f"destroyed after their date: {lives.late}",
         ]
+        if walk.terminations.nights:
+            self.facts.append(
+                f"terminated accounts, {walk.terminations.nights} nights, newest: {walk.terminations.newest}"
+            )
         if rules is None:
             self.open_checks.append("the dates: no rules.json is in this export; ask for one that has it")
             return

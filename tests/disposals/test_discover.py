@@ -85,7 +85,8 @@ def test_the_population_of_the_source_is_recorded_with_the_run(ended: Bench) -> 
     with ended.context.engine.connect() as connection:
         row = connection.execute(select(run)).one()
     assert (row.accounts_scanned, row.population) == (1, {"terminated": 1, "unplannable": 0, "unlisted": 0})
-    assert [e["counts"] for e in ended.entries() if e["event"] == "population"] == [{"terminated": 1, "unplannable": 0}]
+    told = [(e["code"], e["counts"]) for e in ended.entries() if e["event"] == "population"]
+    assert told == [("source", {"terminated": 1, "unplannable": 0, "unlisted": 0})]
 
 
 def test_an_unapproved_schedule_plans_nothing(ended: Bench) -> None:

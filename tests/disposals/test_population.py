@@ -15,8 +15,8 @@ from sqlalchemy import func, insert, select, update
 
 from include.database import archive_link, archive_object, disposal, population_account, run
 from include.disposals import begin_run, discover, finish_run
-from include.disposals.population import CLASSES
 from include.disposals.reporting import gaps
+from include.evidence.verify import TERMINATED
 from include.policy.facts import AccountFacts, State
 from tests.disposals.conftest import DAY, Bench
 from tests.disposals.fakes import Accounts
@@ -56,7 +56,7 @@ def counted(bench: Bench) -> dict[str, int]:
     finish_run(bench.context, bench.context.run_id, {})
     (entry,) = [e for e in bench.entries() if e["event"] == "population" and e["code"] == "reconciled"]
     counts: dict[str, int] = entry["counts"]
-    assert counts["terminated"] == sum(counts[c] for c in CLASSES)
+    assert counts["terminated"] == sum(counts[c] for c in TERMINATED)
     return {k: n for k, n in counts.items() if n}
 
 
@@ -221,7 +221,7 @@ def test_whatever_the_disposals_are_the_classes_add_up(bench: Bench, states: lis
         become(bench, f"{number}-{n}", **columns)
     finish_run(bench.context, run_id, {})
     entry = [e for e in bench.entries() if e["event"] == "population" and e["run"]["run_id"] == str(run_id)][-1]
-    assert entry["counts"]["terminated"] == len(states) == sum(entry["counts"][c] for c in CLASSES)
+    assert entry["counts"]["terminated"] == len(states) == sum(entry["counts"][c] for c in TERMINATED)
     open_and_due = sum(c["outcome"] == "planned" for c in states)
     assert entry["counts"]["not_done"] == open_and_due
     assert entry["counts"]["destroyed"] == sum(c["outcome"] in ("confirmed_absent", "cancelled") for c in states)

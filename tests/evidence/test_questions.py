@@ -29,9 +29,12 @@ OFFICER = {"role": "privacy_officer", "pseudonym": "e-0001"}
 HELD = {"subject_tag": TAG, "key_epoch": "2026", "hold_kinds": ["H-6"]}
 HOLDS = [f"00000000-0000-0000-0000-00000000000{n}" for n in (1, 2)]
 OBJECT = {"rule_id": "R-03", "object_digest": "ab" * 32, "rows": 7, "last_day": "2027-01-20"}
+RECONCILED = {
+    "terminated": 7, "destroyed": 1, "held": 2, "kept": 1, "not_yet_due": 3, "not_done": 0, "waiting": 1,
+}  # fmt: skip
 ENTRIES = [
     samples.base("policy_approved", policy_text_sha256="cd" * 32, actor=OFFICER),
-    samples.base("population", counts={"live": 3, "terminated": 2}),
+    samples.base("population", code="source", counts={"live": 3, "terminated": 2}),
     *(e | {"subject_tag": TAG} for e in samples.life(1)),
     samples.disposal(2, "planned", subject_tag=TAG, processor="salesforce", scope="customer"),
     samples.disposal(2, "blocked", subject_tag=TAG, processor="salesforce", scope="customer", code="hold_h-5"),
@@ -52,6 +55,7 @@ ENTRIES = [
     samples.disposal(5, "attempted", free_from="2026-12-01", step="delete_rows"),
     samples.base("notice_sent", subject_tag=TAG, key_epoch="2026", code="seven_days"),
     samples.base("restored"),
+    samples.base("population", code="reconciled", counts=RECONCILED),
 ]
 
 
@@ -89,6 +93,8 @@ def answered(name: str, **asked: Any) -> tuple[list[str], list[int]]:
         ("end-users", {}, "1 manual_attested"),
         ("keys", {}, "epoch 2023: confirmed_absent on 2026-11-25"),
         ("reconcile", {}, "source on 2026-11-25: 3 live, 2 terminated"),
+        ("reconcile", {}, "7 terminated = 1 destroyed + 2 held + 1 kept + 3 not_yet_due + 0 not_done"),
+        ("reconcile", {}, "in the log now: 2 subjects with something open, 1 of them held"),
         ("run", {"run_id": str(samples.UUID(int=7))}, "72 hours from then end 2026-11-27T17:00:00Z"),
     ],
 )  # fmt: skip
