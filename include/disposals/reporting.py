@@ -236,7 +236,7 @@ def titles(context: Context) -> dict[str, str]:
     for hold in schedule.holds.values():
         named[hold.id] = f"{hold.title.ko} · {hold.title.en}"
     for name, place in schedule.processors.items():
-        named[f"place:{name}"] = f"{place.title.ko} · {place.title.en}"
+        named[f"place:{name}"] = " · ".join(dict.fromkeys((place.title.ko, place.title.en)))
         for dataset, categories in place.datasets.items():
             held = [schedule.categories[c].title for c in categories]
             named[dataset] = f"{', '.join(t.ko for t in held)} · {', '.join(t.en for t in held)}"

@@ -15,7 +15,7 @@ from typing import Any
 from include.evidence.lives import Following, Item, Life
 from include.evidence.sheets import Cell, Row, Sheet, Titles
 from include.evidence.verify import TERMINATED
-from include.evidence.words import MEASURES, PROVEN, both
+from include.evidence.words import MEASURES, PROVEN, both, one
 
 LATENESS = (("0", 0), ("1-30", 30), ("31-365", 365), ("> 365", None))
 """Days after the last day to destroy; the law names five days after the period's end, which `destroy_by` includes."""
@@ -181,7 +181,8 @@ def reconciliation(figures: Figures, *, whole: bool) -> list[tuple[str, Cell, st
         )
     ]
     for name, count in sorted(figures.source.items()):
-        found.append((f"원천: {name} · register: {name}", count, "", figures.source_on))
+        korean, english = one(both(name), "ko"), one(both(name), "en")
+        found.append((f"원천: {korean} · register: {english}", count, "", figures.source_on))
     counts = figures.reconciled
     if not counts:
         nothing = "이 내보내기에 대사 기록 없음 · no reconciliation entry in this export"

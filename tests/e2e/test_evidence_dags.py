@@ -132,10 +132,17 @@ def test_the_terminated_accounts_of_the_night_add_up(room: Room, exported: Path)
     entries = [json.loads(line) for line in (exported / "entries.jsonl").read_bytes().splitlines()]
     told = {e["code"]: e["counts"] for e in entries if e["event"] == "population"}
     counts = told["reconciled"]
-    assert counts["terminated"] == told["source"]["terminated"] > 0
-    assert counts["not_done"] == told["source"]["unlisted"] == 0
-    assert counts["terminated"] == sum(counts[k] for k in ("destroyed", "held", "kept", "not_yet_due"))
+    assert counts["terminated"] == told["source"]["terminated"] == len(_ended(room)) > 0
+    assert told["source"]["unlisted"] == told["source"]["unplannable"] == 0
+    classes = ("destroyed", "held", "kept", "not_yet_due", "not_done")
+    assert counts["terminated"] == sum(counts[k] for k in classes)
     assert all(counts[k] for k in ("held", "not_yet_due"))
+    # The two classes that the entries alone show, counted anew from them and from the seeded company.
+    newest = {e["disposal_id"]: e for e in entries if "disposal_id" in e}.values()
+    failed = {e["subject_tag"] for e in newest if e["event"] == "failed"}
+    held = {e["subject_tag"] for e in newest if e["event"] == "blocked" and e["code"].startswith("hold_")}
+    assert counts["not_done"] == sum(bool(tags & failed) for tags in _ended(room))
+    assert counts["held"] == sum(bool(tags & held and not tags & failed) for tags in _ended(room))
 
 
 def test_the_audit_passes_and_the_officer_gets_root_and_checkpoint(room: Room, exported: Path) -> None:
@@ -175,7 +182,7 @@ def test_an_account_is_looked_up_with_its_proof(room: Room, exported: Path) -> N
     with (exported / "ledger.csv").open(encoding="utf-8-sig", newline="") as lines:
         gone = {row["subject tag"] for row in csv.DictReader(lines)}
     tags = SubjectTags(epochs(room.stack.connections["evidence_tags"]))
-    account = next(a for a in _accounts(room) if gone & set(tags.all(a).values()))
+    account = next(a for a in (p.account_id for p in _company(room).people) if gone & set(tags.all(a).values()))
     command = [sys.executable, "-m", "include.evidence", "ask", "was-destroyed", "--folder", str(exported)]
     done = subprocess.run(
         [*command, "--keys", str(folder)], input=f"{account}\n", cwd=ROOT, capture_output=True, text=True, check=False
@@ -186,11 +193,17 @@ def test_an_account_is_looked_up_with_its_proof(room: Room, exported: Path) -> N
     assert account not in done.stdout
 
 
-def _accounts(room: Room) -> list[str]:
-    """Return every account id the seeded company had."""
+def _company(room: Room) -> company.Company:
+    """Return the company as it was seeded."""
     known = json.loads((room.stack.local / "company.json").read_text())
-    made = company.generate(seed=known["seed"], count=known["accounts"], anchor=date.fromisoformat(known["anchor"]))
-    return [person.account_id for person in made.people]
+    return company.generate(seed=known["seed"], count=known["accounts"], anchor=date.fromisoformat(known["anchor"]))
+
+
+def _ended(room: Room) -> list[set[str]]:
+    """Return the tags of every account that was terminated when the night began."""
+    tags = SubjectTags(epochs(room.stack.connections["evidence_tags"]))
+    rows = [row for person in _company(room).people for row in person.dicts("account")]
+    return [set(tags.all(row["account_id"]).values()) for row in rows if row["terminated_on"]]
 
 
 def test_an_audit_that_finds_something_is_red_and_mailed(room: Room, exported: Path) -> None:
