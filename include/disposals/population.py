@@ -3,9 +3,10 @@
     terminated = destroyed + held + kept + not_yet_due + not_done
 
 Each account stands in one class, the first that fits: `not_done` (something is due and neither gone nor dated, or was
-never planned), `held` (a hold stops something), `not_yet_due` (a period runs, or a date that a processor sets is to
-come; `waiting` says of how many the latter), `kept` (the archive holds records under a law, or a processor keeps its
-own), `destroyed` (everything due was carried out). `not_done` is what a good night has none of.
+never planned), `held` (a hold of ours, or an open case at the place itself, stops something), `not_yet_due` (a period
+runs, or a date that a processor sets is to come; `waiting` says of how many the latter), `kept` (the archive holds
+records under a law, or a processor keeps its own), `destroyed` (everything due was carried out). `not_done` is what a
+good night has none of.
 
 The accounts are noted while the register still shows them, because destroying the last of one removes its row there;
 the notes go when the run ends.
@@ -135,13 +136,12 @@ def _states(tags: Collection[str], as_of: date) -> Any:
     """Return the select of what is so for each tag: undone, held, waits, kept."""
     d = disposal.c
     open_ = d.closed_on.is_(None)
-    held = and_(d.outcome == "blocked", func.coalesce(d.code, "").startswith("hold_"))
+    held = d.outcome == "blocked"  # by a hold, or at the place itself: an open dispute, a ticket, a pending refund
     retained = d.outcome.in_(("retained", "retained_by_processor"))
     undone = or_(
         func.coalesce(d.due_at <= as_of, false()),
         d.needs_person,
         d.outcome == "failed",
-        and_(d.outcome == "blocked", not_(held)),
         and_(d.outcome == "manual_pending", func.coalesce(d.until < as_of, false())),
     )
     archived = exists().where(
@@ -152,7 +152,7 @@ def _states(tags: Collection[str], as_of: date) -> Any:
     return (
         select(
             d.subject_tag,
-            func.bool_or(and_(open_, undone, not_(held))).label("undone"),
+            func.bool_or(and_(open_, undone)).label("undone"),
             func.bool_or(and_(open_, held)).label("held"),
             func.bool_or(and_(open_, not_(undone), not_(held), not_(retained))).label("waits"),
             func.bool_or(or_(retained, archived)).label("kept"),

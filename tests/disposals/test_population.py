@@ -99,11 +99,18 @@ def test_a_persons_task_past_its_limit_is_not_done(bench: Bench) -> None:
     assert counted(bench) == {"terminated": 1, "not_done": 1}
 
 
-def test_a_held_account_is_held_and_one_blocked_by_anything_else_is_not_done(bench: Bench) -> None:
-    night(bench, ended("a"), ended("b"))
-    become(bench, "a", outcome="blocked", code="hold_h-1", due_at=DAY + timedelta(days=1))
-    become(bench, "b", outcome="blocked", code="locks_differ", due_at=DAY + timedelta(days=1))
-    assert counted(bench) == {"terminated": 2, "held": 1, "not_done": 1}
+@pytest.mark.parametrize("code", ["hold_h-1", "open_dispute"])
+def test_what_a_hold_or_an_open_case_at_the_place_stops_is_held(bench: Bench, code: str) -> None:
+    night(bench, ended("a"))
+    become(bench, "a", outcome="blocked", code=code, due_at=DAY + timedelta(days=1))
+    assert counted(bench) == {"terminated": 1, "held": 1}
+
+
+def test_what_is_held_and_not_looked_at_again_is_not_done(bench: Bench) -> None:
+    """A hold is read every night; one that is still due was not."""
+    night(bench, ended("a"))
+    become(bench, "a", outcome="blocked", code="hold_h-1", due_at=DAY)
+    assert counted(bench) == {"terminated": 1, "not_done": 1}
 
 
 def test_what_the_processor_or_the_archive_keeps_is_kept_until_it_is_gone(bench: Bench) -> None:
