@@ -956,7 +956,8 @@ class Folder:
             self.flaw("manifest.json: origin is not the signer's name")
         if not (self.path / "manifest.note").is_file():
             self.open_checks.append(
-                "the manifest's signature (no manifest.note): titles in ledger.csv rest on digests only"
+                "the manifest's signature (no manifest.note), so titles and files for people rest on digests alone: "
+                "ask for an export signed by the log, then verify.py FOLDER --vkey FILE"
             )
             return
         lines = open_note("manifest.note", self._small("manifest.note"), vkey)
@@ -1258,6 +1259,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder.examine()
     finally:
         gc.enable()
+        if folder.progress:
+            print(file=sys.stderr)  # noqa: T201
     text, passed = verdict(folder, strict=options.strict)
     print(text)  # noqa: T201
     return 0 if passed else 1
