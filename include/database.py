@@ -85,6 +85,15 @@ run = Table(
     UniqueConstraint("dag_id", "airflow_run_id"),
 )
 
+population_account = Table(
+    "population_account",
+    metadata,
+    Column("run_id", ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("plannable", Boolean, nullable=False),
+    Column("more_to_come", Boolean, nullable=False, comment="a period of this account still runs"),
+)
+
 disposal = Table(
     "disposal",
     metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, func, insert, select, update
 
 from include.database import among, disposal, run
-from include.disposals import guards, holds
+from include.disposals import guards, holds, population
 from include.disposals.context import Context
 from include.disposals.record import disposal_entry, run_entry
 from include.errors import ConfigurationError
@@ -40,7 +40,10 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
     adds nothing.
     """
-    accounts = planned = blocked = unplannable = 0
+    accounts = planned = blocked = unplannable = noted = 0
+    day = population.overdue_day(context)
+    with context.engine.begin() as connection:
+        population.forget_others(connection, context, run_id)
     for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
@@ -48,11 +51,19 @@ def discover(context: Context, run_id: UUID) -> Discovered:
             plans = _plans(connection, context, chunk, computed)
             new = _new(connection, context, [p for p in plans if p is not None])
             _store(connection, context, run_id, new)
+            population.note(connection, context, run_id, zip(chunk, plans, strict=True))
+        noted += sum(day is not None and f.terminated_on is not None and f.terminated_on <= day for f in chunk)
         unplannable += plans.count(None)
         accounts += len(chunk)
         planned += len(new)
         blocked += sum(bool(p.held_by) for p, _ in new)
-    _note_population(context, run_id, Discovered(accounts, planned, blocked), unplannable)
+    unlisted = max(context.accounts.population(day).get("terminated", 0) - noted, 0) if day is not None else 0
+    source = {
+        **context.accounts.population(context.as_of),
+        "unplannable": unplannable,
+        "unlisted": unlisted,  # the register's own count of accounts with something due, less those looked at
+    }
+    _note_population(context, run_id, Discovered(accounts, planned, blocked), source)
     return Discovered(accounts, planned, blocked)
 
 
@@ -132,14 +143,11 @@ def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> 
     }
 
 
-def _note_population(context: Context, run_id: UUID, found: Discovered, unplannable: int) -> None:
-    """Write the source's own counts, so that terminations can be reconciled with destroyed, held, kept and not yet
-    due.
-    """
-    population = {**context.accounts.population(context.as_of), "unplannable": unplannable}
+def _note_population(context: Context, run_id: UUID, found: Discovered, source: Mapping[str, int]) -> None:
+    """Write the source's own counts, which the end of the run is reconciled with (`population.reconcile`)."""
     with context.engine.begin() as connection:
         first = connection.execute(
-            update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=population)
+            update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=dict(source))
         ).rowcount
         connection.execute(
             update(run)
@@ -147,7 +155,7 @@ def _note_population(context: Context, run_id: UUID, found: Discovered, unplanna
             .values(accounts_scanned=found.accounts, due=run.c.due + found.planned, held=run.c.held + found.blocked)
         )
         if first:
-            stage(connection, [run_entry(context, run_id, "population", counts=population)])
+            stage(connection, [run_entry(context, run_id, "population", code="source", counts=dict(source))])
 
 
 def _chunks(facts: Iterator[AccountFacts]) -> Iterator[list[AccountFacts]]:

@@ -78,8 +78,10 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
         indexed = connection.execute(select(func.count(entry.c.log_index))).scalar_one()
     if begun.dag_id == "nightly_retention" and begun.population is None:
         found.append("discover did not finish")
-    elif begun.population and begun.population.get("unplannable"):
+    if begun.population and begun.population.get("unplannable"):
         found.append(f"accounts with a date nobody can plan with {begun.population['unplannable']}")
+    if begun.population and begun.population.get("unlisted"):
+        found.append(f"terminated accounts that were not looked at {begun.population['unlisted']}")
     if begun.finished_at is None or unsealed or indexed > sealed:
         found.append("the evidence of this run is not sealed")
     if not exported:
@@ -234,7 +236,7 @@ def titles(context: Context) -> dict[str, str]:
     for hold in schedule.holds.values():
         named[hold.id] = f"{hold.title.ko} · {hold.title.en}"
     for name, place in schedule.processors.items():
-        named[f"place:{name}"] = f"{place.title.ko} · {place.title.en}"
+        named[f"place:{name}"] = " · ".join(dict.fromkeys((place.title.ko, place.title.en)))
         for dataset, categories in place.datasets.items():
             held = [schedule.categories[c].title for c in categories]
             named[dataset] = f"{', '.join(t.ko for t in held)} · {', '.join(t.en for t in held)}"

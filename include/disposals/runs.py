@@ -17,6 +17,7 @@ from include.connections import Connection
 from include.database import entry, run
 from include.disposals import claims
 from include.disposals.context import Context
+from include.disposals.population import reconcile
 from include.disposals.record import run_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
@@ -71,13 +72,24 @@ def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
 
 
 def finish_run(context: Context, run_id: UUID, counts: dict[str, int]) -> None:
-    """Record the end of a run with its counts."""
+    """Record the end of a run with its counts; after a whole `discover`, with what became of every termination."""
     with context.engine.begin() as connection:
         done = connection.execute(
-            update(run).where(run.c.run_id == run_id, run.c.finished_at.is_(None)).values(finished_at=func.now())
-        )
-        if done.rowcount:
-            stage(connection, [run_entry(context, run_id, "run_finished", counts=counts)])
+            update(run)
+            .where(run.c.run_id == run_id, run.c.finished_at.is_(None))
+            .values(finished_at=func.now())
+            .returning(run.c.population)
+        ).first()
+        if done is None:
+            return
+        entries = [run_entry(context, run_id, "run_finished", counts=counts)]
+        if done.population:
+            found = reconcile(connection, context, run_id, done.population)
+            connection.execute(
+                update(run).where(run.c.run_id == run_id).values(population={**done.population, "reconciled": found})
+            )
+            entries.insert(0, run_entry(context, run_id, "population", code="reconciled", counts=found))
+        stage(connection, entries)
 
 
 def night_at_work(connection: Transaction) -> bool:

@@ -264,7 +264,10 @@ def find_problem(entry: Mapping[str, Any]) -> str | None:
             return f"unknown key {key}" if type(key) is str and is_code(key) else "an unknown key"
         if not check(value):
             return f"the value of {key!r} has a form that is not allowed there"
+    # Whoever follows a disposal through the log needs all of its identity, whatever the event.
     missing = EVENTS.get(entry.get("event", ""), _BASE) - entry.keys()
+    if "disposal_id" in entry:
+        missing |= _DISPOSAL - entry.keys()
     if missing:
         return f"{entry.get('event', 'an entry without event')} lacks {', '.join(sorted(missing))}"
     return None

@@ -34,6 +34,10 @@ _STATE = {
 WORDS: dict[str, tuple[str, str]] = {
     "terminated": ("가입해지", "terminated"),
     "requested": ("해지 신청", "requested"),
+    "live": ("이용 중", "live"),
+    "withheld": ("해지 유보", "withheld"),
+    "unplannable": ("계획할 수 없는 날짜", "with a date nobody can plan with"),
+    "unlisted": ("조회되지 않음", "not looked at"),
     "consent_withdrawn": ("동의 철회", "consent withdrawn"),
     "event_ended": ("행사 종료", "event ended"),
     "instruction": ("고객사 지시", "customer's instruction"),
@@ -97,6 +101,8 @@ def state_of(event: str, *, count_before: int | None, code: str = "") -> str:
 
 def both(code: str) -> str:
     """Return a code in both languages, `가입해지 · terminated`, or as it is."""
+    if code.startswith("hold_h-"):
+        return f"보류 {code[5:].upper()} · hold {code[5:].upper()}"
     pair = WORDS.get(code) or MEASURES.get(code) or MEASURES.get(_STATE.get(code, ""))
     return f"{pair[0]} · {pair[1]}" if pair else code
 

@@ -29,6 +29,8 @@ from include.database import archive_object, disposal, entry
 from include.database import run as run_table
 from include.disposals import Context, guards, holds
 from include.disposals.reporting import export_run, summary, waiting_for_a_person
+from include.evidence.people import add_people_files
+from include.evidence.store import EvidenceStore
 from include.evidence.tags import SubjectTags
 from include.policy import schedule
 from include.sandbox import airflow, company
@@ -246,7 +248,16 @@ def _summarize(stack: Stack, context: Context, airflow_run: str, seconds: float)
         held = connection.execute(select(func.count()).where(disposal.c.code.startswith("hold_"))).scalar_one()
     nightly = stack.local / "exports" / f"{context.as_of.isoformat()}-{str(row.run_id)[:8]}"
     folder = (
-        export_run(context, stack.connections["evidence_signing"], None, stack.local / "exports") if first else nightly
+        export_run(
+            context,
+            stack.connections["evidence_signing"],
+            None,
+            stack.local / "exports",
+            store=EvidenceStore.of(stack.connections["evidence_store"]),
+            extras=add_people_files,
+        )
+        if first
+        else nightly
     )
     result = {
         "as_of": context.as_of.isoformat(),

@@ -160,3 +160,11 @@ def test_anything_is_either_refused_in_words_or_canonical(bend: dict[str, Any]) 
 def test_the_subject_of_an_entry_is_a_mapping() -> None:
     with pytest.raises(EvidenceError, match="not an object"):
         canonical([("schema", "erasure-evidence/1")])  # type: ignore[arg-type]
+
+
+def test_whoever_names_a_disposal_names_all_of_it() -> None:
+    """Else no verifier could follow that disposal: `approved` with a bare disposal id is refused."""
+    decision = samples.base("approved", actor={"role": "compliance", "pseudonym": "e-0007"})
+    canonical(decision)
+    with pytest.raises(EvidenceError, match="approved lacks"):
+        canonical(decision | {"disposal_id": samples.disposal(1, "planned")["disposal_id"]})
