@@ -146,6 +146,7 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             accounts=accounts,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
             ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket}),
+            connect=connection,
         )
     )
 
@@ -158,7 +159,7 @@ def begin() -> Run:
 
     as_of = _business_date()
     needed = [connection(name) for name in (*STORES, *KEYS)]
-    places = [c for c in map(_or_none, processors.names()) if c]
+    places = [c for c in map(_or_none, processors.connection_names(_schedule().processors)) if c]
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         runs.check_as_of(
             context.engine,

@@ -234,7 +234,13 @@ class _Batch:
             self._settle(
                 [
                     Change(
-                        Result(i, Outcome.FAILED, code=error.code, http_status=error.status),
+                        Result(
+                            i,
+                            Outcome.FAILED,
+                            code=error.code,
+                            http_status=error.status,
+                            request_id=error.request_id,
+                        ),
                         step=step,
                         next_step=self.rows[i].step if step == READ_BACK and self.items[i].step else step,
                         due_at=self.context.as_of,

@@ -98,7 +98,8 @@ class Result:
     RETAINED_BY_PROCESSOR (`basis`), EXPIRES_BY_PROCESSOR (`until`), MANUAL_PENDING (`until`), or FAILED with
     `still_present`. `locator`, when given, replaces the stored one (job ids, for example). Codes are enum-like words,
     never a processor's text. `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried
-    again on the next run, and one with code `STALE_LOCATOR` is located (and extracted) anew first.
+    again on the next run, and one with code `STALE_LOCATOR` is located (and extracted) anew first. `backup_expires_on`
+    is the last day on which a backup may still hold what is gone, where the company itself makes the backups.
     """
 
     disposal_id: str
@@ -111,7 +112,9 @@ class Result:
     needs_person: bool = False
     verify_method: str | None = None
     http_status: int | None = None
+    request_id: str | None = None
     receipt_sha256: str | None = None
+    backup_expires_on: date | None = None
 
 
 STALE_LOCATOR = "changed_since_located"
@@ -156,7 +159,8 @@ class Site:
 
     `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose
     members or sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to
-    wait first. `ours` names the archive and evidence buckets, which are never a place to erase.
+    wait first. `ours` names the archive and evidence buckets, which are never a place to erase. `connect` returns
+    another connection by its name, for a processor whose places have connections of their own.
     """
 
     connection: Connection
@@ -165,6 +169,11 @@ class Site:
     accounts: Engine | None = None
     reserve: Callable[[str, int], float] = lambda _quota, _calls: 0.0
     ours: frozenset[str] = frozenset({"archive", "evidence"})
+    connect: Callable[[str], Connection] = lambda name: _no_connection(name)
+
+
+def _no_connection(name: str) -> Connection:
+    raise ConfigurationError(f"There is no connection {name!r} here.")
 
 
 class ProcessorContract(Protocol):
@@ -199,6 +208,15 @@ class ProcessorContract(Protocol):
 def names() -> tuple[str, ...]:
     """Return the names of all processors, sorted: the modules of this folder."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def connection_names(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every connection a place is reached by: one per processor, and those of the company's further stores.
+
+    `sections` are the schedule's processors, each with `settings`.
+    """
+    stores = sections["own_database"].settings.get("stores", {}) if "own_database" in sections else {}
+    return (*names(), *sorted({s["connection"] for s in stores.values() if s.get("connection")}))
 
 
 def load(name: str) -> type[ProcessorContract]:
