@@ -211,12 +211,15 @@ def names() -> tuple[str, ...]:
 
 
 def connection_names(sections: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return every connection a place is reached by: one per processor, and those of the company's further stores.
+    """Return every connection a place is reached by: one per processor, and those that `stores` and `places` name.
 
     `sections` are the schedule's processors, each with `settings`.
     """
-    stores = sections["own_database"].settings.get("stores", {}) if "own_database" in sections else {}
-    return (*names(), *sorted({s["connection"] for s in stores.values() if s.get("connection")}))
+    further: set[str] = set()
+    for section in sections.values():
+        stores, places = section.settings.get("stores", {}), section.settings.get("places", ())
+        further |= {part["connection"] for part in (*stores.values(), *places) if part.get("connection")}
+    return (*names(), *sorted(further - set(names())))
 
 
 def load(name: str) -> type[ProcessorContract]:
