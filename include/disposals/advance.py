@@ -73,8 +73,9 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
 
 def _items(context: Context, processor: ProcessorContract, rows: Sequence[Row[Any]]) -> list[Item]:
     """Open the locators of what may be acted on now: located, archived where a law keeps something, and not waiting."""
-    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on.
-    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0]
+    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on;
+    # unless nothing was found and only reading back failed.
+    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0 or r.step == READ_BACK]
     ids = [str(r.disposal_id) for r in rows]
     with context.engine.connect() as connection:
         opened = {i: body for i, (kind, body) in locators.read(connection, context, ids).items() if kind == "found"}

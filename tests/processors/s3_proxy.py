@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 Answer = tuple[int, dict[str, str], bytes]
 Fault = Callable[[str, str, bytes], "Answer | str | None"]
-"""Method, path with query, body -> an answer given instead, `cut_before`, `cut_after`, or None to pass it on."""
+"""Method, path with query, body -> an answer given instead, None to pass it on, or a word: `cut_before`, `cut_after`,
+`truncated` (half of the answer), `stale` (the first answer to the same request)."""
 
 XML = {"Content-Type": "application/xml"}
 
@@ -24,6 +25,7 @@ class Proxy:
     port: int = 0
     fault: Fault | None = None
     seen: list[str] = field(default_factory=list)
+    first: dict[str, Answer] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -48,7 +50,14 @@ def proxy_to(upstream: str) -> Iterator[Proxy]:
             if wanted == "cut_before":
                 self.close_connection = True
                 return
+            whole = f"{self.command} {self.path}"
+            if wanted == "stale" and whole in proxy.first:
+                wanted = proxy.first[whole]
             status, headers, content = wanted if isinstance(wanted, tuple) else self.forward(body)
+            if self.command == "GET" and not isinstance(wanted, tuple):
+                proxy.first.setdefault(whole, (status, headers, content))
+            if wanted == "truncated":
+                content = content[: len(content) // 2]
             if wanted == "cut_after":
                 self.close_connection = True
                 return
