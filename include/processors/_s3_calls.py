@@ -69,11 +69,8 @@ class Bucket:
         self._client.meta.events.register("before-call.s3.HeadBucket", no_search)
 
     def check(self) -> None:
-        """List one version, and refuse a bucket whose versions only a second factor can delete."""
+        """Refuse a bucket whose versions only a second factor can delete; a listing that is denied says so itself."""
         with translated(self.place):
-            self._client.list_object_versions(
-                Bucket=self.place.bucket, MaxKeys=1, Prefix=self.place.template.partition("{")[0]
-            )
             state = self._client.get_bucket_versioning(Bucket=self.place.bucket)
         if state.get("MFADelete") == "Enabled":
             raise Refused(NAME, "mfa_delete", advice=f"Bucket {self.place.bucket} asks for a second factor to delete.")

@@ -58,7 +58,7 @@ class Processor:
         self._buckets = [Bucket(place, connection, sleep=sleep) for place, connection in found]
 
     def check(self) -> None:
-        """List one version in every place."""
+        """Ask every place for its versioning, which takes bucket and key to be right."""
         for bucket in self._buckets:
             bucket.check()
 

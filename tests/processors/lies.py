@@ -4,7 +4,7 @@
     python -m tests.processors.lies 500 s3       # 500 lies to one of them
     python -m tests.processors.lies 1 s3 --seed 4711   # one play again
 
-Each play erases one person, of any kind the place knows, while a liar answers a quarter of all requests: says done and
+Each play erases one person, of any kind the place knows, while a liar answers a third of all requests: says done and
 does nothing, does it and says nothing, cuts, answers with pages, nothing, half of the answer or that of the past. After
 some nights the lying stops, a person lets go on what stopped for one, and the disposal must end as documented.
 """
@@ -22,7 +22,7 @@ from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.play import Play, Stage, playing
 from tests.processors.worlds.tamper import Liar
 
-RATE = 0.25
+RATE = 0.35
 MOST = 12
 NIGHTS = 6
 
