@@ -122,8 +122,9 @@ class JsonApi:
                 request_id=request_id,
                 advice=f"Check key and rights of the connection {self.name}.",
             )
-        if status in (408, 425):
-            raise Unreachable(self.name, "no_answer", status=status, request_id=request_id)
+        if status in (408, 409, 425):
+            word = "conflict" if status == 409 else "no_answer"
+            raise Unreachable(self.name, word, status=status, request_id=request_id)
         try:
             body = json.loads(content)
         except ValueError:

@@ -107,8 +107,22 @@ def requests(stage: Stage, name: str, people: int = PEOPLE) -> Counter[str]:
     return counted
 
 
+def budget_table(found: Mapping[str, Counter[str]], people: int) -> list[str]:
+    """Return the table of docs/processors.md: requests per account, rounded, because polling is a matter of moments."""
+    rows = ["| processor | requests per account, by step | together |", "|---|---|---|"]
+    for name, counted in found.items():
+        steps = {what: n / people for what, n in counted.items() if n and what != "check"}
+        said = ", ".join(f"{what} {_rounded(n)}" for what, n in steps.items()) or "none"
+        rows.append(f"| {name} | {said} | {_rounded(sum(steps.values()))} |")
+    return rows
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.0f}" if number >= 0.9 else "under 1"
+
+
 def requests_table(found: Mapping[str, Counter[str]], people: int) -> list[str]:
-    """Return the table of docs/processors.md."""
+    """Return the exact counts of one measurement."""
     rows = ["| processor | requests by step | together | per account |", "|---|---|---|---|"]
     for name, counted in found.items():
         steps = ", ".join(f"{what} {n}" for what, n in counted.items() if n)

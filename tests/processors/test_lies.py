@@ -15,7 +15,7 @@ from include.sandbox.servers import PostgresServer, S3Server
 from tests.processors import lies
 from tests.processors.worlds.play import Stage, staged
 
-LIES = int(os.environ.get("RETENTION_LIES", "240"))
+LIES = int(os.environ.get("RETENTION_LIES", "160"))
 
 
 @pytest.fixture(scope="module")

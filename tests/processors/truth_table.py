@@ -118,9 +118,9 @@ def render(witnessed: Witnessed) -> str:
 def _measured(witnessed: Witnessed) -> Iterator[str]:
     yield from ("## Requests by step", "")
     yield f"{measured.PEOPLE} people of the kind marked ★ in one batch, from planning to the end; for a database,"
-    yield "connections. `check` is asked once a batch when locating and once when acting. For other sizes:"
-    yield "`python -m tests.processors.measured 500 salesforce`."
-    yield from ("", *measured.requests_table(witnessed.requests, measured.PEOPLE), "")
+    yield "connections. `check`, once a batch when locating and once when acting, is left out. Exact counts, and other"
+    yield "sizes: `python -m tests.processors.measured 500 salesforce`."
+    yield from ("", *measured.budget_table(witnessed.requests, measured.PEOPLE), "")
     yield from ("## What an error leads to", "")
     yield "By its class alone (`include.errors.remedy`, which `include.retries` obeys). Code and the vendor's request"
     yield "id are kept, its message never. *Retry now* means the task's own retries, then the next run; *stop this"

@@ -42,7 +42,7 @@ INSTEAD: Mapping[str, Reply] = {
 }
 """What may come back though the place was never asked."""
 READING = (*INSTEAD, "cut_before", "cut_after", "truncated", "stale")
-CHANGING = (*INSTEAD, "cut_before", "cut_after", "truncated", "lie", "lie", "lie")
+CHANGING = (*INSTEAD, "cut_before", "cut_after", "truncated", *("lie",) * 8)
 """What may happen to a request besides: said but not done, done but not said, half said, said of the past."""
 
 
