@@ -106,7 +106,7 @@ class Record(_Part):
     `event` names the event of the planner that each date is. `open_is` names the hold an undated record means.
     """
 
-    kind: Literal["payment", "contract", "withdrawal", "complaint"]
+    kind: Literal["payment", "contract", "withdrawal", "complaint", "credit_record"]
     table: Name
     where: Mapping[Name, str] = Field(default_factory=dict)
     items: Mapping[str, Name]

@@ -145,7 +145,9 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             as_of=context.as_of,
             accounts=accounts,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
-            ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket}),
+            # Whatever the schedule calls them, the buckets our own connections name are never a place to erase.
+            ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket})
+            | {str(c.extra.get("bucket")) for c in map(_or_none, ("archive_store", "evidence_store")) if c},
             connect=connection,
         )
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from include.archive import staging
 from include.archive.staging import ArchiveKeys
-from include.archive.staging import stage as stage_archive
 from include.database import among, disposal, locator
 from include.disposals import claims, holds, locators
 from include.disposals.batches import open_rows
@@ -262,23 +262,27 @@ def _store(
         ours = claims.hold(connection, claim)
         mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
         consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
+        prepared = []
         for disposal_id in set(by_disposal) & set(mine):
             row = rows[disposal_id]
             try:
-                stage_archive(
-                    connection,
-                    disposal_id=row.disposal_id,
-                    account_id=row.account_id,
-                    subject_type=row.subject_type,
-                    consumer_like=consumers.get(row.account_id, False),
-                    records=by_disposal[disposal_id],
-                    schedule=context.schedule,
-                    as_of=context.as_of,
-                    keys=keys,
+                prepared.append(
+                    staging.prepare(
+                        disposal_id=row.disposal_id,
+                        processor=row.processor,
+                        account_id=row.account_id,
+                        subject_type=row.subject_type,
+                        consumer_like=consumers.get(row.account_id, False),
+                        records=by_disposal[disposal_id],
+                        schedule=context.schedule,
+                        as_of=context.as_of,
+                        keys=keys,
+                    )
                 )
             except ArchiveError:
                 # A record without the date its law counts from: this one disposal waits for a person.
                 mine[disposal_id] = Found(disposal_id, Outcome.FAILED, code="record_without_date")
+        staging.write(connection, prepared, keys)
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)

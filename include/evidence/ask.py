@@ -26,9 +26,11 @@ from include.evidence.lookups import Person, destroy_epoch, keys_in, look_up
 from include.evidence.note import open_checkpoint
 from include.evidence.proofs import check_row
 from include.evidence.questions import QUESTIONS, Answer, Asked
+from include.evidence.questions_cold import COLD
 from include.evidence.sources import DatabaseSource, FolderSource, Source, same_history
 from include.evidence.tags import SubjectTags
 
+EVERY = QUESTIONS | COLD
 SEOUL = timezone(timedelta(hours=9))
 PROOFS = 3
 """How many of an answer's entries are proven on the spot; `prove-row` proves any other."""
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     today = datetime.now(SEOUL).date().isoformat()
     top = argparse.ArgumentParser(prog="python -m include.evidence ask", description="Ask the evidence log.")
     commands = top.add_subparsers(dest="question", required=True, metavar="QUESTION")
-    for name, question in QUESTIONS.items():
+    for name, question in EVERY.items():
         command = commands.add_parser(name, help=f"{question.number}. {question.words}")
         command.add_argument(
             "--on", default="" if name == "late" else today, help="business date (default: today in Seoul)"
@@ -75,7 +77,7 @@ def ask(arguments: list[str], *, stdin: Any = None) -> int:
             return _not_rewritten(source, options)
         if options.question == "prove-row":
             return _prove_row(source, options)
-        answer = QUESTIONS[options.question].answer(source.entries(), _asked(source, options, stdin or sys.stdin))
+        answer = EVERY[options.question].answer(source.entries(), _asked(source, options, stdin or sys.stdin))
         _print(source, answer)
     except RetentionError as error:
         print(error, file=sys.stderr)  # noqa: T201

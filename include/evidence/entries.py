@@ -239,6 +239,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "archive_destroy_attempted": _BASE | {"rule_id", "object_digest"},
     "archive_destroyed": _BASE | {"rule_id", "object_digest"},
     "archive_read": _BASE | {"actor"},
+    "archive_inventory": _BASE | {"counts"},
     "key_destroy_attempted": _BASE,
     "key_destroyed": _BASE,
     "tag_opened": _BASE | {"actor", "subject_tag", "key_epoch"},

@@ -105,6 +105,7 @@ class EvidenceStore:
                 Key=self.prefix + key,
                 Body=body,
                 ContentType="text/plain; charset=utf-8" if key == CHECKPOINT else "application/octet-stream",
+                ChecksumAlgorithm="SHA256",  # AWS asks for it beside a lock; the digest alone is not enough
                 ChecksumSHA256=digest,
                 **more,
             ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from include.policy import places
+from include.policy import places, selectors
 from include.policy.facts import EVENTS, RECORD_DATES, RECORD_KINDS
 from include.policy.models import ClosedList, Rule, ScheduleFile, Scope
 from include.policy.periods import Period
@@ -17,6 +17,7 @@ Problem = tuple[tuple[str | int, ...], str]
 
 OPEN_ENDED = frozenset({"all", "any", "etc", "misc", "other", "others", "rest", "more", "everything"})
 COMPUTED_HOLDS = tuple(f"H-{n}" for n in range(1, 8))
+HALF_WEEK_DAYS = 4
 PROCESSOR_RULE, DEADLINE_RULE = "R-14", "R-99"
 
 
@@ -31,11 +32,13 @@ def problems(schedule: ScheduleFile, processors: Collection[str] | None = None) 
         _hold_references,
         _contradiction_references,
         _rule_kinds,
+        _archive_groups,
         _every_category_has_a_rule,
         _every_dataset_is_covered,
         _overlapping_scopes,
         _required_parts,
         places.problems,
+        selectors.problems,
     )
     for check in checks:
         yield from check(schedule)
@@ -177,6 +180,21 @@ def _kept_items(n: int, rule: Rule, lists: dict[str, ClosedList]) -> Iterator[Pr
     for subject in rule.subjects if rule.categories else ():
         if not any(subject in lists[name].subjects for name in rule.items if name in lists):
             yield ("rules", n, "items"), f"keeps nothing of a subject of type {subject}, which the rule names"
+
+
+def _archive_groups(schedule: ScheduleFile) -> Iterator[Problem]:
+    """The archive groups last days by half-weeks (Mon-Wed, Thu-Sun), and a group goes after its latest."""
+    settings, kept = schedule.settings, any(rule.store for rule in schedule.rules)
+    if kept and settings.destroy_within_days < HALF_WEEK_DAYS:
+        yield (
+            ("settings", "destroy_within_days"),
+            f"is less than {HALF_WEEK_DAYS}: what ends on a Thursday goes with its half-week on Monday, too late",
+        )
+    if settings.archive.lock_mode != "GOVERNANCE":
+        yield (
+            ("settings", "archive", "lock_mode"),
+            "must be GOVERNANCE: nobody could correct a wrong date in COMPLIANCE, and the law forbids keeping longer",
+        )
 
 
 def _every_category_has_a_rule(schedule: ScheduleFile) -> Iterator[Problem]:
