@@ -148,6 +148,7 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             # Whatever the schedule calls them, the buckets our own connections name are never a place to erase.
             ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket})
             | {str(c.extra.get("bucket")) for c in map(_or_none, ("archive_store", "evidence_store")) if c},
+            connect=connection,
         )
     )
 
@@ -160,7 +161,7 @@ def begin() -> Run:
 
     as_of = _business_date()
     needed = [connection(name) for name in (*STORES, *KEYS)]
-    places = [c for c in map(_or_none, processors.names()) if c]
+    places = [c for c in map(_or_none, processors.connection_names(_schedule().processors)) if c]
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         runs.check_as_of(
             context.engine,

@@ -74,8 +74,9 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
 
 def _items(context: Context, processor: ProcessorContract, rows: Sequence[Row[Any]]) -> list[Item]:
     """Open the locators of what may be acted on now: located, archived where a law keeps something, and not waiting."""
-    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on.
-    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0]
+    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on;
+    # unless nothing was found and only reading back failed.
+    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0 or r.step == READ_BACK]
     ids = [str(r.disposal_id) for r in rows]
     with context.engine.connect() as connection:
         opened = {i: body for i, (kind, body) in locators.read(connection, context, ids).items() if kind == "found"}
@@ -251,7 +252,13 @@ class _Batch:
             self._settle(
                 [
                     Change(
-                        Result(i, Outcome.FAILED, code=error.code, http_status=error.status),
+                        Result(
+                            i,
+                            Outcome.FAILED,
+                            code=error.code,
+                            http_status=error.status,
+                            request_id=error.request_id,
+                        ),
                         step=step,
                         next_step=self.rows[i].step if step == READ_BACK and self.items[i].step else step,
                         due_at=self.context.as_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -60,7 +60,7 @@ def locate_batch(
             records, refused = _extract(processor, located)
         except Exception as error:
             # Whatever went wrong there, the own database must be able to go on without this place.
-            _could_not_search(context, claim, rows, subjects, failure_code(error))
+            _could_not_search(context, claim, rows, subjects, error)
             raise
         found = [refused.get(f.disposal_id, f) for f in found]
         _store(context, claim, rows, subjects, found, records, keys)
@@ -224,8 +224,16 @@ def _could_not_search(
     claim: claims.Claim,
     rows: Mapping[str, Row[Any]],
     subjects: Mapping[str, Subject],
-    code: str,
+    error: Exception,
 ) -> None:
+    answer = error if isinstance(error, ProcessorError) else None
+    failed = Result(
+        "",
+        Outcome.FAILED,
+        code=failure_code(error),
+        http_status=answer.status if answer else None,
+        request_id=answer.request_id if answer else None,
+    )
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {i: r for i, r in rows.items() if r.account_id in ours}
@@ -234,7 +242,7 @@ def _could_not_search(
             connection,
             context,
             mine,
-            [Change(Result(i, Outcome.FAILED, code=code), step="locate", due_at=context.as_of) for i in mine],
+            [Change(replace(failed, disposal_id=i), step="locate", due_at=context.as_of) for i in mine],
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import among, disposal, locator
 from include.disposals.context import Context, Decision
-from include.evidence.entries import is_code
+from include.evidence.entries import is_code, is_request_id
 from include.evidence.log import stage
 from include.outcomes import TERMINAL, Outcome
 from include.processors import STALE_LOCATOR, Result
@@ -110,6 +110,8 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         count_after=result.count if closed else None,
         verify_method=word(result.verify_method),
         http_status=result.http_status,
+        request_id=result.request_id if result.request_id and is_request_id(result.request_id) else None,
+        backup_expires_on=result.backup_expires_on.isoformat() if closed and result.backup_expires_on else None,
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),
         counts={word(k): n for k, n in result.counts.items()} or None,

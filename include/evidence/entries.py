@@ -26,6 +26,9 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 _CODE = re.compile(r"[a-z][a-z0-9_.:-]{0,79}|[A-Z][A-Za-z_]{0,79}")
 _SCHEDULE_ID = re.compile(r"[HRCQVO]-\d{1,2}[a-z]?")
+_REQUEST_ID = re.compile(
+    r"req_[A-Za-z0-9]{8,40}|(?=\d*[A-Fa-f])([0-9A-F]{16,64}|[0-9a-f]{16,64})|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
 _PHONE = re.compile(r"\d[\d.:_-]{6,}\d")
 
 
@@ -37,6 +40,14 @@ def is_code(value: str) -> bool:
     begin with a digit or mix capitals with digits.
     """
     return _CODE.fullmatch(value) is not None and _PHONE.search(value) is None
+
+
+def is_request_id(value: str) -> bool:
+    """Return whether `value` has the shape of a vendor's request id: hexadecimal, a UUID, or `req_…`.
+
+    No telephone number, card number, name or address has one of these shapes.
+    """
+    return _REQUEST_ID.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -161,6 +172,8 @@ KEYS: dict[str, Check] = {
     "count_after": _whole(0),
     "verify_method": CODE,
     "http_status": _whole(100, 599),
+    "request_id": _text(is_request_id),
+    "backup_expires_on": DATE,
     "receipt_sha256": DIGEST,
     "counts": _counts,
     "rows": _whole(0),

@@ -126,6 +126,8 @@ class Result:
     `counts` (code words to numbers) and `exceptions` (`item`, `items`, `law`, `until`: code words and dates) go into
     the entry as they are: what was refused and how often, what stays and why. Neither ever names an object.
     RETAINED_BY_PROCESSOR with `needs_person` stays open, its locator kept: a request to the vendor is under way.
+    `backup_expires_on` is the last day on which a backup may still hold what is gone, where the company itself makes
+    the backups.
     """
 
     disposal_id: str
@@ -138,9 +140,11 @@ class Result:
     needs_person: bool = False
     verify_method: str | None = None
     http_status: int | None = None
+    request_id: str | None = None
     receipt_sha256: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     exceptions: tuple[Mapping[str, Any], ...] = ()
+    backup_expires_on: date | None = None
 
 
 STALE_LOCATOR = "changed_since_located"
@@ -189,7 +193,8 @@ class Site:
 
     `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose
     members or sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to
-    wait first. `ours` names the archive and evidence buckets, which are never a place to erase.
+    wait first. `ours` names the archive and evidence buckets, which are never a place to erase. `connect` returns
+    another connection by its name, for a processor whose places have connections of their own.
     """
 
     connection: Connection
@@ -198,6 +203,11 @@ class Site:
     accounts: Engine | None = None
     reserve: Callable[[str, int], float] = lambda _quota, _calls: 0.0
     ours: frozenset[str] = frozenset({"archive", "evidence"})
+    connect: Callable[[str], Connection] = lambda name: _no_connection(name)
+
+
+def _no_connection(name: str) -> Connection:
+    raise ConfigurationError(f"There is no connection {name!r} here.")
 
 
 class ProcessorContract(Protocol):
@@ -232,6 +242,18 @@ class ProcessorContract(Protocol):
 def names() -> tuple[str, ...]:
     """Return the names of all processors, sorted: the modules of this folder."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def connection_names(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every connection a place is reached by: one per processor, and those that `stores` and `places` name.
+
+    `sections` are the schedule's processors, each with `settings`.
+    """
+    further: set[str] = set()
+    for section in sections.values():
+        stores, places = section.settings.get("stores", {}), section.settings.get("places", ())
+        further |= {part["connection"] for part in (*stores.values(), *places) if part.get("connection")}
+    return (*names(), *sorted(further - set(names())))
 
 
 def load(name: str) -> type[ProcessorContract]:

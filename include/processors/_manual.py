@@ -64,6 +64,21 @@ REQUESTS: Mapping[str, ManualRequest] = {
             proof=("that redaction jobs are enabled (the next night then redacts), or Stripe's written confirmation",),
         ),
         ManualRequest(
+            code="store_erasure_order",
+            to="the owner of the store that the entry's basis names",
+            subject="파기 지시 {request_id} / erasure order {request_id}",
+            body=(
+                "첨부한 계정의 모든 자료를 {due}까지 복구할 수 없게 삭제하고 조회 결과(0건)를 회신하십시오. "
+                "Erase everything of the attached accounts from this store by {due} so that it cannot be restored, "
+                "look again, and answer with what the look found, quoting {request_id}."
+            ),
+            proof=(
+                "the command or procedure used, and when",
+                "the empty result of looking again",
+                "the last day on which a backup of the store may hold it",
+            ),
+        ),
+        ManualRequest(
             code="paper_destruction_order",
             to="records office",
             subject="파기 지시 {request_id} / destruction order {request_id}",

@@ -128,6 +128,8 @@ class Client:
             raise Unreachable(NAME, answer.code, status=404)
         if answer.status >= 400:
             raise Refused(NAME, answer.code, status=answer.status, advice="The agent may lack a permission.")
+        if not isinstance(answer.body, dict):
+            raise Unreachable(NAME, "not_json", status=answer.status)
         return answer
 
     def pages(

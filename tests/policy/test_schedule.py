@@ -328,6 +328,13 @@ def set_to(*path: Any, to: Any) -> Change:
             "processors.own_database.settings.tables.x.method",
             "no erasure and no anonymisation",
         ),
+        (
+            set_to(
+                "processors", "own_database", "settings", to={"stores": {"w": {"tables": {"x": {"action": "hmac"}}}}}
+            ),
+            "processors.own_database.settings.stores.w.action",
+            "no erasure and no anonymisation",
+        ),
     ],
 )
 def test_a_wrong_schedule_is_refused_with_file_key_and_reason(change: Change, key: str, reason: str) -> None:

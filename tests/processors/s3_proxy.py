@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 Answer = tuple[int, dict[str, str], bytes]
 Fault = Callable[[str, str, bytes], "Answer | Callable[[Answer], Answer] | str | None"]
-"""Method, path with query, body -> an answer given instead, an edit of the server's own, `cut_before`, `cut_half` (the
-server gets half the body), `damage` (one byte arrives changed), `cut_after`, or None to pass it on."""
+"""Method, path with query, body -> an answer given instead, an edit of the server's own, None to pass it on, or a word:
+`cut_before`, `cut_half` (the server gets half the body), `damage` (one byte arrives changed), `cut_after`, `truncated`
+(half of the answer comes back) or `stale` (the first answer to the same request)."""
 
 XML = {"Content-Type": "application/xml"}
 
@@ -27,6 +28,7 @@ class Proxy:
     port: int = 0
     fault: Fault | None = None
     seen: list[str] = field(default_factory=list)
+    first: dict[str, Answer] = field(default_factory=dict)
     ahead: float = 0
     """How many seconds the server's clock seems to be ahead."""
 
@@ -57,7 +59,14 @@ def proxy_to(upstream: str) -> Iterator[Proxy]:
                 return
             if wanted == "damage":
                 body = body[:-1] + bytes([body[-1] ^ 1])
+            whole = f"{self.command} {self.path}"
+            if wanted == "stale" and whole in proxy.first:
+                wanted = proxy.first[whole]
             status, headers, content = wanted if isinstance(wanted, tuple) else self.forward(body)
+            if self.command == "GET" and not isinstance(wanted, tuple):
+                proxy.first.setdefault(whole, (status, headers, content))
+            if wanted == "truncated":
+                content = content[: len(content) // 2]
             if callable(wanted):
                 status, headers, content = wanted((status, headers, content))
             if wanted == "cut_after":

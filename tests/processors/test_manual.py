@@ -18,5 +18,9 @@ def test_a_request_names_its_id_its_due_day_and_a_proof(request_: ManualRequest)
 
 def test_the_codes_are_those_the_processors_report() -> None:
     assert set(REQUESTS) == {
-        "vendor_request_to_send", "not_deleted_by_us", "paper_destruction_order", "redaction_not_enabled",
-    }  # fmt: skip
+        "vendor_request_to_send",
+        "not_deleted_by_us",
+        "paper_destruction_order",
+        "redaction_not_enabled",
+        "store_erasure_order",
+    }

@@ -57,14 +57,17 @@ class OwnDatabaseWorld(DatabaseWorld):
     customers = NEIGHBOURS
     acts = (Act("delete rows", "SQL", "DELETE"),)
     lied_about = tuple(t for t in COLUMNS if t not in ELSEWHERE)
-    without: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("rate_seconds", "rate_date", "rate_bare"), "a database has no rate limit"
-    ) | {
-        "oddities": "nothing known beyond the other cases",
-        "html": "a database does not answer in HTML",
-        "nobody_known": "searched by the account's key alone",
-        "vanished_account": "the account is what is erased here; it is the last to go",
-    }
+    without: ClassVar[dict[str, str]] = (
+        dict.fromkeys(("rate_seconds", "rate_date", "rate_bare"), "a database has no rate limit")
+        | dict.fromkeys(
+            ("html", "broken_once", "broken_long", "not_ours", "garbage", "redirect"), "a database does not speak HTTP"
+        )
+        | {
+            "oddities": "nothing known beyond the other cases",
+            "nobody_known": "searched by the account's key alone",
+            "vanished_account": "the account is what is erased here; it is the last to go",
+        }
+    )
     deletes = "the rows of the datasets in scope, and the register row with its ledgers once nothing else is left"
     anonymises = "columns of tables for which the schedule says why deletion is markedly difficult"
     reads = "a new connection that counts the same rows"
