@@ -332,7 +332,7 @@ def set_to(*path: Any, to: Any) -> Change:
             set_to(
                 "processors", "own_database", "settings", to={"stores": {"w": {"tables": {"x": {"action": "hmac"}}}}}
             ),
-            "processors.own_database.settings.stores.w.action",
+            "processors.own_database.settings.stores.w.tables.x.action",
             "no erasure and no anonymisation",
         ),
     ],
