@@ -171,6 +171,9 @@ KEYS: dict[str, Check] = {
     "retain_until": MOMENT,
     "storage_class": CODE,
     "log_size": _whole(0),
+    # Decisions of a second person.
+    "approval_id": UUID,
+    "approved_sha256": DIGEST,
     "log_root": DIGEST,
 }
 """Every key an entry may have, and what its value must be."""
@@ -211,6 +214,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "stop_released": _BASE,
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
+    "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},
+    "approval_expired": _BASE | {"approval_id", "approved_sha256", "code"},
     "approved": _BASE | {"actor"},
     "rejected": _BASE | {"actor"},
     # Holds and requests of a person.
