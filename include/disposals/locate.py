@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from include.archive.staging import ArchiveKeys
 from include.archive.staging import stage as stage_archive
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators
+from include.disposals import claims, holds, locators, request_events
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -171,12 +171,17 @@ def _set_held_aside(
     computed = context.accounts.computed_holds(accounts)
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
-        placed = holds.placed(connection, accounts)
+        placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
         changes, free = [], {}
         for disposal_id, row in rows.items():
             if row.account_id not in ours:
                 continue
-            found = holds.blocking([*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context)
+            found = holds.blocking(
+                [*placed.get(row.account_id, []), *computed.get(row.account_id, [])],
+                row,
+                context,
+                requested.get(row.account_id, ()),
+            )
             if not found:
                 free[disposal_id] = row
             elif row.outcome != Outcome.BLOCKED or row.code != holds.code(found[0].kind):
@@ -253,6 +258,7 @@ def _store(
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
+        mine |= _more_than_approved(connection, rows, mine)
         consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
         for disposal_id in set(by_disposal) & set(mine):
             row = rows[disposal_id]
@@ -275,6 +281,16 @@ def _store(
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
+
+
+def _more_than_approved(
+    connection: Connection, rows: Mapping[str, Row[Any]], found: Mapping[str, Found]
+) -> dict[str, Found]:
+    """Return, blocked, what turned out to be more than a second person was shown: it is asked about again."""
+    counts = {rows[i].disposal_id: f.count for i, f in found.items() if f.outcome is Outcome.LOCATED}
+    more = request_events.more_than_approved(connection, counts)
+    request_events.note_found(connection, more)
+    return {i: Found(i, Outcome.BLOCKED, code=request_events.MORE) for i in more}
 
 
 def _remembered_consumers(
