@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from include.accounts import Identifiers
 from include.archive.staging import ArchiveKeys
 from include.archive.staging import stage as stage_archive
 from include.database import among, disposal, locator
@@ -23,6 +24,7 @@ from include.policy.facts import Hold
 from include.processors import Found, ProcessorContract, Record, Result, Subject, Work
 
 TOMORROW = timedelta(days=1)
+KEYS = ("emails", "login_id", "name", "phones")
 NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED}
 
 
@@ -123,42 +125,35 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
         stored = {
             i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
         }
-    subjects = {}
-    for disposal_id, row in rows.items():
-        identifiers = known.get(row.account_id)
-        keys: dict[str, Any] = stored.get(disposal_id) or (
-            {
-                "emails": identifiers.emails,
-                "login_id": identifiers.login_id,
-                "name": identifiers.name,
-                "phones": identifiers.phones,
-            }
-            if identifiers
-            else {}
-        )
-        subjects[disposal_id] = Subject(
-            disposal_id=disposal_id,
-            account_id=row.account_id,
-            subject_type=row.subject_type,
-            scope_id=row.scope_id,
-            datasets=tuple(row.datasets),
-            rule_id=row.rule_id,
-            trigger_event=row.trigger_event,
-            trigger_date=row.trigger_date,
-            emails=tuple(keys.get("emails", ())),
-            login_id=keys.get("login_id") or "",
-            name=keys.get("name") or "",
-            phones=tuple(keys.get("phones", ())),
-        )
-    return subjects
+    return {i: subject_of(i, row, known.get(row.account_id), stored.get(i)) for i, row in rows.items()}
+
+
+def subject_of(
+    disposal_id: str, row: Any, identifiers: Identifiers | None, stored: Mapping[str, Any] | None = None
+) -> Subject:
+    """Return the subject of a disposal's row, or of a planned one; stored search keys win over what is there now."""
+    now = {name: getattr(identifiers, name) for name in KEYS} if identifiers else {}
+    keys = stored or now
+    return Subject(
+        disposal_id=disposal_id,
+        account_id=row.account_id,
+        subject_type=row.subject_type,
+        scope_id=row.scope_id,
+        datasets=tuple(row.datasets),
+        rule_id=row.rule_id,
+        trigger_event=row.trigger_event,
+        trigger_date=row.trigger_date,
+        emails=tuple(keys.get("emails", ())),
+        login_id=keys.get("login_id") or "",
+        name=keys.get("name") or "",
+        phones=tuple(keys.get("phones", ())),
+    )
 
 
 def search_keys(subject: Subject) -> dict[str, Any]:
     """Return what of a subject is kept to search with later."""
     fields = asdict(subject)
-    return {
-        k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in ("emails", "login_id", "name", "phones")
-    }
+    return {k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in KEYS}
 
 
 def _set_held_aside(

@@ -19,7 +19,7 @@ from include.disposals import approvals, guards, previews, requests
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.discover import store_planned
-from include.disposals.request_events import MORE
+from include.disposals.request_events import MORE, NOTICE_FIRST
 from include.errors import DecisionRefused
 from include.policy.planner import PlannedDisposal
 
@@ -41,6 +41,8 @@ def release(context: Context, row: Row[Any], planned: Sequence[PlannedDisposal])
         )
     with context.engine.begin() as connection:
         lock_accounts(connection, [row.account_id])
+        if requested(connection, row.request_id).closed_on is not None:
+            raise DecisionRefused("The request is closed: withdrawn, refused, or asked anew by a later run.")
         guards.check_not_stopped(connection)
         guards.check_approved(connection, context.schedule.sha256)
         approvals.check(connection, kind=KIND, digest=row.plan_digest)
@@ -161,6 +163,36 @@ def items(connection: Connection, request_id: UUID) -> list[Row[Any]]:
             .order_by(disposal.c.processor, disposal.c.scope_id)
         )
     )
+
+
+EXPLAINED = frozenset(
+    {"awaiting", "retained", "retained_by_processor", "expires_by_processor", "manual_pending", "manual_attested",
+     "confirmed_absent", "confirmed_anonymised", "blocked"}
+)  # fmt: skip
+"""Where a request's disposal may stand when its run ends: proven, or waiting with a date and a reason."""
+
+
+def gaps(context: Context, row: Row[Any], *, exported: bool, certified: bool) -> list[str]:
+    """Return what of a request is neither proven nor dated, in words without anybody in them."""
+    with context.engine.connect() as connection:
+        of = items(connection, row.request_id)
+        now = requested(connection, row.request_id)
+    found = [
+        f"{d.processor} {d.scope_id} {d.outcome}{f' ({d.code})' if d.code else ''}"
+        for d in of
+        if d.outcome not in EXPLAINED or d.code in (MORE, "not_approved", NOTICE_FIRST)
+    ]
+    if len(of) < len((row.plan or {}).get("lines", ())):
+        found.append(f"{len((row.plan or {}).get('lines', ()))} lines approved, {len(of)} disposals recorded")
+    if now.notice_state == "pending":
+        found.append("the person was not told")
+    if now.closed_on is None:
+        found.append("the request is not answered")
+    if not exported:
+        found.append("the evidence of this run is not exported")
+    if not certified:
+        found.append("there is no certificate")
+    return found
 
 
 def requested(connection: Connection, request_id: UUID) -> Row[Any]:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from include.database import among, disposal
 from include.database_requests import request
 from include.disposals.approvals import Staff
+from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused
@@ -31,6 +32,7 @@ from include.policy.requests import RequestPlan
 
 RECEIVED, APPROVED, NOTIFIED, ANSWERED = "received", "approved", "notified", "answered"
 NOT_PROVEN, REFUSED, WITHDRAWN, ALREADY = "identity_not_proven", "refused", "withdrawn", "already_erased"
+SUPERSEDED = "superseded"
 REJECTED, EXPIRED = "approval_rejected", "approval_expired"
 DECIDABLE = (RECEIVED, NOT_PROVEN, REFUSED, ALREADY, REJECTED, EXPIRED)
 """Statuses in which nothing was released yet, so that a request may still be refused, withdrawn or asked anew."""
@@ -69,6 +71,8 @@ def receive(
         known = connection.execute(select(request.c.request_id).where(request.c.run_id == context.run_id)).scalar()
         if known:
             return UUID(str(known))
+        lock_accounts(connection, [intake.account_id])
+        _supersede(connection, context, intake)
         row = {
             "request_id": uuid4(),
             "account_id": intake.account_id,
@@ -94,6 +98,21 @@ def receive(
         received |= {"basis": intake.channel, "until": first.due.isoformat()}
         stage(connection, [received | ({"subject_type": "child"} if intake.kind == "guardian" else {})])
     return UUID(str(row["request_id"]))
+
+
+def _supersede(connection: Connection, context: Context, intake: Intake) -> None:
+    """Close what an earlier run registered of the very same request and never released: this run asks anew."""
+    connection.execute(
+        update(request)
+        .where(
+            request.c.account_id == intake.account_id,
+            request.c.kind == intake.kind,
+            request.c.received_on == intake.received_on,
+            request.c.closed_on.is_(None),
+            among(request.c.status, DECIDABLE),
+        )
+        .values(status=SUPERSEDED, closed_on=context.as_of, account_id=None)
+    )
 
 
 _INTAKE = (
@@ -181,8 +200,13 @@ def conclude(
         stage(connection, [answered | ({"basis": reason_code} if reason_code else {})])
 
 
-def note_notice(context: Context, request_id: UUID, how: str, *, by: Staff | None = None) -> None:
-    """Record that the person was told (`mail`, `post`, `phone`), and set free what held the address."""
+def note_notice(
+    context: Context, request_id: UUID, how: str, *, by: Staff | None = None, receipt: str | None = None
+) -> None:
+    """Record that the person was told (`mail`, `post`, `phone`), and set free what held the address.
+
+    `by` attested it, with the SHA-256 of a reference number as `receipt`.
+    """
     with context.engine.begin() as connection:
         row = connection.execute(select(request).where(request.c.request_id == request_id).with_for_update()).one()
         if row.notice_state != "pending":
@@ -194,7 +218,16 @@ def note_notice(context: Context, request_id: UUID, how: str, *, by: Staff | Non
         )
         stage(
             connection,
-            [_entry(context, row._mapping, "notice_sent", code=how, actor=by.entry() if by else None)],
+            [
+                _entry(
+                    context,
+                    row._mapping,
+                    "notice_sent",
+                    code=how,
+                    actor=by.entry() if by else None,
+                    receipt_sha256=receipt,
+                )
+            ],
         )
         connection.execute(
             update(disposal)

@@ -33,11 +33,11 @@ WITHHELD = Refusal(code="termination_withheld", law="개인정보 처리방침",
 
 
 class Unfounded(DecisionRefused):
-    """The request is refused as a whole; `code` says why, in a word."""
+    """The request is refused as a whole; `code` says why, in a word, and `law` on what ground."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, law: str = "개인정보 보호법 36(1)") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.law = code, law
 
 
 @dataclass(frozen=True, slots=True)
