@@ -358,12 +358,15 @@ def export(run: Run) -> str:
 def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
     from include.disposals.reporting import gaps, overdue, summary
+    from include.disposals.requests import deadline_alerts
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
+        for due in deadline_alerts(context):
+            print(f"to be answered: {due}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")

@@ -166,6 +166,13 @@ class Stack:
                 port=self.ports["mail"],
                 extra={"disable_ssl": True, "disable_tls": True, "from_email": "privacy@example.com"},
             ),
+            Connection(
+                "airflow_api",
+                host="127.0.0.1",
+                port=self.ports["airflow"],
+                login="admin",
+                password=self.secret("user-admin"),
+            ),
             Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
             *(
                 Connection(
