@@ -9,8 +9,8 @@ DOC = """
 
 The form of `erase_account` names an account. So many days after the certificate as the schedule says
 (`requests.conf_days`) the whole run is deleted through Airflow's REST API (connection `airflow_api`, a user with the
-right to delete DAG runs), and the register forgets the account id: only the tag stays. Runs without a request (dry runs,
-refused forms) go the same number of days after their end.
+right to delete DAG runs), and the register forgets the account id: only the tag stays. Runs without a request (dry
+runs, refused forms) go the same number of days after their end.
 
 Airflow's audit log keeps its own copy of a form; `airflow db clean --tables log --skip-archive` removes it.
 """
