@@ -249,6 +249,36 @@ def test_a_rejection_releases_nothing_and_leaves_the_request_open(rig: Rig) -> N
     assert (row.status, row.closed_on) == ("approval_rejected", None)
 
 
+def test_clearing_what_a_rejection_skipped_erases_nothing(rig: Rig) -> None:
+    account = rig.account("mixed_case_email")
+    run = rig.start("operator", rig.form(account))
+    rig.waits(run)
+    assert rig.answer("approver", run, "Reject") == 200
+    assert rig.ended(run)["run"] == "success"
+    before = rig.changing()
+    cleared = {
+        "dry_run": False, "only_failed": False, "dag_run_id": run, "reset_dag_runs": True,
+        "task_ids": ["own_database.batches", "own_database.locate", "own_database.advance"],
+    }  # fmt: skip
+    rig.users["admin"].call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
+    assert rig.ended(run)["own_database.advance"] != "success"
+    assert rig.changing() == before
+    assert len(rig.context.accounts.facts([account])) == 1
+
+
+def test_marking_the_approval_as_success_releases_nothing(rig: Rig) -> None:
+    account = rig.account("mixed_case_email")
+    run = rig.start("operator", rig.form(account))
+    rig.waits(run)
+    before = rig.changing()
+    path = f"/dags/{DAG}/dagRuns/{run}/taskInstances/approve"
+    rig.users["admin"].call("PATCH", path, json={"new_state": "success"})
+    states = rig.ended(run)
+    assert (states["run"], states["release"]) == ("failed", "failed")
+    assert rig.changing() == before
+    assert len(rig.context.accounts.facts([account])) == 1
+
+
 def test_a_notice_by_post_is_attested_with_a_reference(rig: Rig) -> None:
     run = rig.start("operator", rig.form(rig.account("ended_yesterday"), notice_by="post"))
     rig.waits(run)
