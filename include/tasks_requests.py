@@ -242,9 +242,12 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
             accounts.dispose()
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, trigger_rule="none_failed")
 def present(run: Run, seen: Any) -> dict[str, Any]:
-    """Compose the preview; outside a dry run store it and ask for its approval."""
+    """Compose the preview; outside a dry run store it and ask for its approval.
+
+    A request that reaches nothing has no place to look at; it is shown, approved and answered all the same.
+    """
     from include.disposals import approvals, previews, release, requests
     from include.policy.answers import answer_clocks, strictest
 
@@ -258,7 +261,7 @@ def present(run: Run, seen: Any) -> dict[str, Any]:
         shown = previews.body(
             plan,
             asked,
-            [line for lines in seen for line in lines],
+            [line for lines in seen or () for line in lines],
             context.schedule,
             clock=strictest(answer_clocks(asked.received_on, context.schedule)),
             subject_tag=context.tags.tag(form["account_id"], epoch=epoch),
