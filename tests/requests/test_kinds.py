@@ -239,8 +239,23 @@ def test_a_plan_that_grew_after_its_preview_is_not_released(world: World) -> Non
     assert world.items(row) == []
 
 
+def test_a_pending_correction_freezes_every_copy_until_the_person_asks_for_erasure(world: World) -> None:
+    account = world.account("correction_pending")
+    facts = world.context.accounts.facts([account])[0]
+    pending = world.context.accounts.computed_holds([account])[account]
+    nightly = plan(facts, world.context.schedule, pending, DAY).disposals
+    frozen = {d.processor for d in nightly if "H-5" in d.held_by}
+    assert frozen == {"own_database", "salesforce", "zendesk", "s3"}
+    assert not [d for d in world.plan(account, Asked("erasure", DAY)).disposals if "H-5" in d.held_by]
+    row = world.ask(account, Asked("erasure", DAY))
+    assert {i.outcome for i in world.items(row) if i.processor == "own_database"} == {"confirmed_absent"}
+
+
 def test_the_night_plans_nothing_again_that_a_request_took_over(world: World) -> None:
-    """해지 of a live account: its termination falls due for the night too, and finds the work done."""
+    """해지 of a live account: its termination falls due for the night too, and finds the work done.
+
+    Last of these tests: it plans a night for everybody.
+    """
     account = world.account("requested_today")
     row = world.ask(account, Asked("termination", DAY))
     tomorrow = replace(world.context, as_of=DAY + timedelta(days=1), dag_id="nightly_retention")
