@@ -232,11 +232,17 @@ class Accounts:
                 Hold(
                     hold_id=f"{held.table}:{key}",
                     kind=held.kind,
-                    datasets=self._evidence(named[0]) if named and named[0] else (),
+                    datasets=self._reach(held, named[0]) if named and named[0] else (),
                     placed_on=placed,
                     released_on=released,
                 ),
             )
+
+    def _reach(self, held: Held, dataset: str) -> tuple[str, ...]:
+        """Return what a hold on a dataset reaches: a correction freezes the copies too, a case keeps its evidence."""
+        if held.copies:
+            return (dataset, *self.tables.copies.get(dataset, ()))
+        return self._evidence(dataset)
 
     def _evidence(self, dataset: str) -> tuple[str, ...]:
         """Return a case's dataset and where else its evidence lies."""
@@ -290,6 +296,12 @@ class Accounts:
             )
             for account_id, keys in found.items()
         }
+
+    def address(self, account_id: str, place: str) -> str | None:
+        """Return the first value of `table.column` of an account, or None: where a notice is sent to."""
+        with self._opened() as connection:
+            values = sorted(str(value) for _, value in self._values(connection, place, [account_id]))
+        return values[0] if values else None
 
     def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
         """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""

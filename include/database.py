@@ -350,6 +350,26 @@ access_log = Table(
 )
 
 
+approval = Table(
+    "approval",
+    metadata,
+    Column("approval_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("digest", Text, nullable=False, comment="SHA-256 over exactly what is approved"),
+    Column("requested_by", Text, nullable=False, comment="login name, normalised; stays in this table"),
+    _now("requested_at"),
+    Column("expires", DateTime(timezone=True), nullable=False, comment="no approval is taken after it"),
+    Column("decided_by", Text, comment="login name, normalised; null when nobody answered"),
+    Column("decision", Text, comment="approved, rejected or expired; null while open"),
+    Column("decided_at", DateTime(timezone=True)),
+    CheckConstraint(
+        "decision IS DISTINCT FROM 'approved' OR (decided_by IS NOT NULL AND decided_by <> requested_by)",
+        name="four_eyes",
+    ),
+    Index("ix_approval_kind_digest", "kind", "digest"),
+)
+
+
 def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Return `column = ANY(values)`: one parameter however many values there are (PostgreSQL allows 65,535)."""
     return column == func.any(cast(list(values), ARRAY(column.type)))

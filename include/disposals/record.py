@@ -110,7 +110,7 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         count_after=result.count if closed else None,
         verify_method=word(result.verify_method),
         http_status=result.http_status,
-        request_id=result.request_id if result.request_id and is_request_id(result.request_id) else None,
+        vendor_request_id=result.request_id if result.request_id and is_request_id(result.request_id) else None,
         backup_expires_on=result.backup_expires_on.isoformat() if closed and result.backup_expires_on else None,
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),

@@ -172,7 +172,7 @@ KEYS: dict[str, Check] = {
     "count_after": _whole(0),
     "verify_method": CODE,
     "http_status": _whole(100, 599),
-    "request_id": _text(is_request_id),
+    "vendor_request_id": _text(is_request_id),
     "backup_expires_on": DATE,
     "receipt_sha256": DIGEST,
     "counts": _counts,
@@ -184,6 +184,10 @@ KEYS: dict[str, Check] = {
     "retain_until": MOMENT,
     "storage_class": CODE,
     "log_size": _whole(0),
+    # Decisions of a second person.
+    "approval_id": UUID,
+    "request_id": UUID,
+    "approved_sha256": DIGEST,
     "log_root": DIGEST,
 }
 """Every key an entry may have, and what its value must be."""
@@ -224,6 +228,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "stop_released": _BASE,
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
+    "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},
+    "approval_expired": _BASE | {"approval_id", "approved_sha256", "code"},
     "approved": _BASE | {"actor"},
     "rejected": _BASE | {"actor"},
     # Holds and requests of a person.

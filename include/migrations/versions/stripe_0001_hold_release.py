@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "stripe_0001"
-down_revision = "0002"
+down_revision = "evidence_0003"
 branch_labels = None
 depends_on = None
 
