@@ -2,7 +2,7 @@
 
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
-from include import tasks
+from include import tasks, tasks_decisions
 
 DOC = """
 ### Nightly retention (야간 파기)
@@ -13,6 +13,8 @@ processor that holds data of it, until it is *read back as gone*, kept under a l
 | step | what happens |
 |---|---|
 | `begin`, `discover` | business date and approved schedule are checked; what fell due becomes disposals |
+| `judge_plan` | the new ones are compared with the last nights and the last schedule version (the brake) |
+| `approve_plan`, `settle` | only when far more than usual: a second person lets them go; silence does not |
 | one group per processor | `locate` reads what is there and stages what a law keeps |
 | `archive` | statutory rows go to cold storage, checked by digest and lock, before any source is touched |
 | `seal_plan` | the plan is sealed into the evidence log before the first act |
@@ -45,9 +47,9 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     },
 )
 def nightly_retention() -> None:
-    """Discover, then carry everything due through its processors."""
+    """Discover, brake, then carry everything due through its processors."""
     run = tasks.begin()
-    tasks.carry_through(run, start=tasks.discover(run))
+    tasks.carry_through(run, start=tasks_decisions.brake(run, tasks.discover(run)))
 
 
 nightly_retention()

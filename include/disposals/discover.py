@@ -35,7 +35,7 @@ class Discovered:
 
 
 def discover(context: Context, run_id: UUID) -> Discovered:
-    """Plan every account with something due up to `as_of` and store what is not there yet.
+    """Plan every account with something due up to `as_of` and store what is not there yet, behind the night's gate.
 
     Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
     adds nothing.
@@ -126,6 +126,7 @@ def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> 
         "categories": list(planned.categories),
         "schedule_sha256": context.schedule.sha256,
         "run_id": run_id,
+        "gate": run_id,
         "outcome": str(Outcome.BLOCKED if planned.held_by else Outcome.PLANNED),
         "code": holds.code(planned.held_by[0]) if planned.held_by else None,
         "due_at": context.as_of,
@@ -159,7 +160,7 @@ def due_counts(connection: Connection, as_of: date) -> dict[str, int]:
     """Return how many open disposals are due per processor."""
     rows = connection.execute(
         select(disposal.c.processor, func.count())
-        .where(disposal.c.closed_on.is_(None), disposal.c.due_at <= as_of)
+        .where(disposal.c.closed_on.is_(None), disposal.c.gate.is_(None), disposal.c.due_at <= as_of)
         .group_by(disposal.c.processor)
     )
     return {row[0]: row[1] for row in rows}

@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine, exists, func, insert, select, update
 
 from include.connections import Connection
-from include.database import entry, run
+from include.database import entry, night, run
 from include.disposals import claims
 from include.disposals.context import Context
 from include.disposals.record import run_entry
@@ -81,7 +81,10 @@ def finish_run(context: Context, run_id: UUID, counts: dict[str, int]) -> None:
 
 
 def night_at_work(connection: Transaction) -> bool:
-    """Return whether a nightly run began in the last six hours and has not sealed its end yet."""
+    """Return whether a nightly run began in the last six hours and has not sealed its end yet.
+
+    One that waits for a second person does not count: what is open goes on meanwhile.
+    """
     return bool(
         connection.execute(
             select(
@@ -89,6 +92,7 @@ def night_at_work(connection: Transaction) -> bool:
                     run.c.dag_id == "nightly_retention",
                     run.c.finished_at.is_(None),
                     run.c.started_at > func.now() - timedelta(hours=6),
+                    ~exists().where(night.c.run_id == run.c.run_id, night.c.decision == "asked"),
                 )
             )
         ).scalar()
