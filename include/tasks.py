@@ -131,6 +131,7 @@ def opened(run: Run | None) -> Iterator[Context]:
 def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
     """Return the processor `name`, connected."""
     from include import processors
+    from include.disposals import guards
     from include.disposals.quotas import reserver
 
     kind, found = processors.load(name), connection(name)
@@ -145,6 +146,7 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             as_of=context.as_of,
             accounts=accounts,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
+            go_on=partial(guards.check_running, context.engine),
             ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket}),
         )
     )
@@ -168,7 +170,7 @@ def begin() -> Run:
             connections=[c for c in (*needed, *places) if c.name not in KEYS],
         )
         with context.engine.begin() as transaction:
-            guards.check_approved(transaction, context.schedule.sha256)
+            guards.check_approved(transaction, context.schedule.sha256, as_of)
         run_id = begin_run(context, airflow_run_id=str(get_current_context()["dag_run"].run_id))
     return {"run_id": str(run_id), "as_of": as_of.isoformat()}
 

@@ -6,13 +6,16 @@ that the act is checked against. Marked as success by hand, an approval has no a
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import get_current_context, task
 
+from include.errors import DecisionRefused
 from include.tasks import SEOUL, Run, opened
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ NIGHT_AT = time(2, 0)
 APPROVE, REJECT = "Approve", "Reject"
 NOBODY = "airflow-scheduler"
 SHOWN = 60
+UUID_PATTERN = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 class Ask(HITLOperator):
@@ -144,3 +148,120 @@ def question(asked: Asked) -> str:
 
 def _row(line: Line) -> str:
     return f"| {line.key} | {line.tonight} | {'–' if line.usual is None else line.usual} | {line.by_change} |"
+
+
+# -- forms ---------------------------------------------------------------------------------------------------------
+def form(known: Iterable[str]) -> dict[str, Any]:
+    """Return what the form says, or refuse keys it does not have: whatever is typed there stays in Airflow's database.
+
+    Neither the key nor its value is repeated: it may be a person's.
+    """
+    context = get_current_context()
+    unknown = set(context["dag_run"].conf or {}) - set(known)
+    if unknown:
+        raise DecisionRefused(
+            f"The run was started with {len(unknown)} keys that its form does not have. Nothing was done. Start it "
+            "with the form's fields only, and delete this run: what was typed there stays in Airflow until then."
+        )
+    return dict(context["params"])
+
+
+def second_person(task_id: str, *, first: Any, subject: str, body: str, finish: Any) -> Any:
+    """Wire a question between `first` (which returns whether it is needed) and `finish`, which always runs."""
+    asked = Ask(
+        task_id=task_id, subject=subject, body=body, options=[APPROVE, REJECT], defaults=REJECT, retries=2
+    )  # fmt: skip
+    first >> asked >> finish
+    first >> finish
+    return finish
+
+
+def said_by(task_id: str) -> Any:
+    """Return what an earlier task of this run answered, or fail: without it there is nothing to finish."""
+    said = get_current_context()["ti"].xcom_pull(task_ids=task_id, key="said")
+    if said is None:
+        raise DecisionRefused(f"Task {task_id} did not finish, so there is nothing to carry out. See its log.")
+    return said
+
+
+def answer_of(task_id: str) -> Any:
+    """Return the answer to a question of this run, or None where nobody gave one."""
+    return get_current_context()["ti"].xcom_pull(task_ids=task_id, key="return_value")
+
+
+@contextmanager
+def deciding() -> Iterator[Context]:
+    """Yield a context outside any run, on today's business date."""
+    with opened({"run_id": "", "as_of": business_day().isoformat()}) as context:
+        yield context
+
+
+def business_day() -> date:
+    """Return the newest business date a run worked with, or the Seoul date if that is later.
+
+    In a sandbox that looked ahead, a decision belongs to the sandbox's day.
+    """
+    from include import database
+    from include.disposals.runs import newest_as_of
+    from include.tasks import connection
+
+    engine = database.connect(connection("retention_db"))
+    try:
+        return max(newest_as_of(engine) or date.min, datetime.now(SEOUL).date())
+    finally:
+        engine.dispose()
+
+
+def tell(said: Any) -> None:
+    """Keep what a task answered for the ones after it, and print it."""
+    get_current_context()["ti"].xcom_push(key="said", value=said)
+    print(said)  # noqa: T201
+
+
+# -- the global stop -----------------------------------------------------------------------------------------------
+@task.short_circuit(task_id="carry_out", ignore_downstream_trigger_rules=False)
+def stop_or_ask(known: list[str]) -> bool:
+    """Stop at once, end a breach clock, or ask for a release; return whether a second person is needed."""
+    from include.disposals import stopping
+
+    asked = form(known)
+    with deciding() as context:
+        who = requester(context)
+        if asked["action"] == "stop":
+            stop_id = stopping.set_stop(
+                context, reason_code=asked["reason"] or "wrong_deletion", set_by=f"{who.role}:{who.pseudonym}"
+            )
+            tell({"stop_id": str(stop_id)})
+            return False
+        if asked["action"] == "assess":
+            stop_id = _the_stop(context, asked)
+            stopping.assess(context, stop_id, finding=asked["finding"], by=f"{who.role}:{who.pseudonym}")
+            tell({"assessed": str(stop_id)})
+            return False
+        tell({"approval_id": str(stopping.ask_release(context, by=who, expires=answer_until(datetime.now(UTC))))})
+    return True
+
+
+def _the_stop(context: Context, asked: dict[str, Any]) -> UUID:
+    from include.disposals import stopping
+
+    if asked.get("stop_id"):
+        return UUID(str(asked["stop_id"]))
+    with context.engine.connect() as connection:
+        running = stopping.clocks(connection)
+    if len(running) != 1:
+        raise DecisionRefused(f"{len(running)} breach clocks run. Name the stop whose clock ends.")
+    return running[0].stop_id
+
+
+@task(trigger_rule="all_done", multiple_outputs=False)
+def release() -> bool:
+    """Release the stop if another person than the one who asked approved it; without an answer nothing happens."""
+    from include.disposals import stopping
+
+    said = said_by("carry_out")
+    if "approval_id" not in said:
+        return False
+    with deciding() as context:
+        by, approved = answered(context, answer_of("approve"))
+        return stopping.decide_release(context, UUID(said["approval_id"]), by=by, approved=approved)

@@ -1,6 +1,7 @@
-"""What a person decides, from the command line: `approve-schedule`, `stop`, `release-stop`.
+"""What a person decides, from the command line. `python -m include.disposals COMMAND --help` explains each.
 
-Reads connection `retention_db` from `AIRFLOW_CONN_RETENTION_DB`, as Airflow does.
+Connections are read from `AIRFLOW_CONN_…`, as Airflow does. The command line trusts the login name it is given: two
+persons on one shell account are told apart by name only (docs/limits.md).
 """
 
 from __future__ import annotations
@@ -8,59 +9,138 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from include import database
+from include import database, keys
 from include.connections import Connection
-from include.disposals import guards
+from include.disposals import approving, guards, stopping
+from include.disposals.approvals import Staff, staff
 from include.disposals.context import Decision
 from include.errors import ConfigurationError, RetentionError
 from include.policy import schedule
 
+Arguments = argparse.Namespace
+Carrier = Callable[[Arguments], str]
+DAY = timedelta(days=1)
+
 
 def main() -> None:
     """Carry one decision out; a refusal is one clear line and exit code 1."""
-    parser = argparse.ArgumentParser(prog="python -m include.disposals", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, words in (
-        ("approve-schedule", "let the schedule (RETENTION_SCHEDULE, or the packaged one) govern"),
-        ("stop", "halt every act before its next call"),
-        ("release-stop", "let acts go on"),
-    ):
-        command = commands.add_parser(name, help=words)
-        command.add_argument("--role", required=True, help="your role, e.g. privacy_officer")
-        command.add_argument("--pseudonym", required=True, help="your employee pseudonym, e.g. e-0001; never a name")
-        if name == "stop":
-            command.add_argument("--reason", required=True, help="a code word, e.g. wrong_deletion")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     try:
-        print(_carry_out(arguments))
+        print(arguments.carry_out(arguments))
     except RetentionError as error:
         sys.exit(str(error))
 
 
-def _carry_out(arguments: argparse.Namespace) -> str:
-    text = os.environ.get("AIRFLOW_CONN_RETENTION_DB")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.disposals", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(
+        name: str, carry_out: Callable[[Arguments], str], words: str, *, pair: bool = False
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=words, description=words)
+        command.add_argument("--role", required=True, help="your role, e.g. privacy_officer")
+        if pair:
+            command.add_argument("--login", required=True, help="your login name; compared, never put into evidence")
+        else:
+            command.add_argument("--pseudonym", required=True, help="your pseudonym, e.g. e-0001; never a name")
+        command.set_defaults(carry_out=carry_out)
+        return command
+
+    approve = add("approve-schedule", _approve_schedule, "let RETENTION_SCHEDULE (or the packaged file) govern")
+    approve.add_argument(
+        "--change", choices=approving.CHANGES, help="what it changes for people; default: first or none"
+    )
+    approve.add_argument("--notice-sent-on", type=date.fromisoformat, help="the day the notice of it was sent")
+    approve.add_argument("--effective-on", type=date.fromisoformat, help="default: today")
+    stop = add("stop", _stop, "halt every act before its next call, and start the breach clock")
+    stop.add_argument("--reason", required=True, choices=stopping.REASONS)
+    add("ask-release", _ask_release, "ask a second person to release the stop", pair=True)
+    release = add("release-stop", _release, "let acts go on, as the second person", pair=True)
+    release.add_argument("--approval", required=True, type=UUID, help="the id that ask-release printed")
+    assess = add("assess", _assess, "end a stop's breach clock with what was found")
+    assess.add_argument("--stop-id", required=True, type=UUID)
+    assess.add_argument("--finding", required=True, choices=stopping.FINDINGS)
+    status = commands.add_parser("status", help="what stands, and what a person must do")
+    status.set_defaults(carry_out=_status)
+    return parser
+
+
+def _connection(name: str) -> Connection:
+    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
     if not text:
         raise ConfigurationError(
-            "AIRFLOW_CONN_RETENTION_DB is not set. Export it as Airflow has it, then run this again."
+            f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it, then run this again."
         )
+    return Connection.from_json(name, text)
+
+
+def _decision() -> Decision:
     path = os.environ.get("RETENTION_SCHEDULE")
-    engine = database.connect(Connection.from_json("retention_db", text))
-    decision = Decision(
-        engine, schedule.load(Path(path) if path else None), datetime.now(ZoneInfo("Asia/Seoul")).date()
+    today = datetime.now(ZoneInfo("Asia/Seoul")).date()
+    engine = database.connect(_connection("retention_db"))
+    return Decision(engine, schedule.load(Path(path) if path else None), today)
+
+
+def _who(arguments: Arguments) -> str:
+    return f"{arguments.role}:{arguments.pseudonym}"
+
+
+def _person(arguments: Arguments) -> Staff:
+    return staff(arguments.login, arguments.role, keys.wrapper(_connection("archive_kek")))
+
+
+def _approve_schedule(arguments: Arguments) -> str:
+    decision = _decision()
+    notice = approving.Notice(
+        change=arguments.change,
+        sent_on=arguments.notice_sent_on,
+        effective_on=arguments.effective_on or decision.as_of,
     )
-    if arguments.command == "approve-schedule":
-        guards.approve_schedule(decision, role=arguments.role, pseudonym=arguments.pseudonym)
-        return f"Schedule version {decision.schedule.sha256[:12]} governs."
-    who = f"{arguments.role}:{arguments.pseudonym}"
-    if arguments.command == "stop":
-        guards.set_stop(decision, reason_code=arguments.reason, set_by=who)
-        return "Stopped: every act is refused before its next call until the stop is released."
-    guards.release_stop(decision, released_by=who)
+    approving.approve_schedule(decision, role=arguments.role, pseudonym=arguments.pseudonym, notice=notice)
+    return f"Schedule version {decision.schedule.sha256[:12]} governs from {notice.effective_on}."
+
+
+def _stop(arguments: Arguments) -> str:
+    stop_id = stopping.set_stop(_decision(), reason_code=arguments.reason, set_by=_who(arguments))
+    return (
+        f"Stopped ({stop_id}): every act is refused before its next call until a second person releases it.\n"
+        f"{_status(arguments)}"
+    )
+
+
+def _ask_release(arguments: Arguments) -> str:
+    asked = stopping.ask_release(_decision(), by=_person(arguments), expires=datetime.now(UTC) + DAY)
+    return f"Asked. A second person releases it with: release-stop --approval {asked} --login … --role …"
+
+
+def _release(arguments: Arguments) -> str:
+    stopping.decide_release(_decision(), arguments.approval, by=_person(arguments), approved=True)
     return "The stop is released."
+
+
+def _assess(arguments: Arguments) -> str:
+    stopping.assess(_decision(), arguments.stop_id, finding=arguments.finding, by=_who(arguments))
+    return "The breach clock of this stop has ended."
+
+
+def _status(arguments: Arguments) -> str:
+    now, decision = datetime.now(UTC), _decision()
+    with decision.engine.connect() as connection:
+        standing, clocks = stopping.current(connection), stopping.clocks(connection)
+        approved = guards.approved_versions(connection).get(decision.schedule.sha256, False)
+    lines = [
+        f"Stop: {standing.stop_id} ({standing.reason_code})" if standing else "No stop stands.",
+        f"Schedule {decision.schedule.sha256[:12]}: {'approved' if approved else 'NOT approved'}",
+        *(f"Breach clock of stop {c.stop_id} ({c.reason_code}): {c.hours_left(now):.1f} hours left" for c in clocks),
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

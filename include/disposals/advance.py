@@ -187,7 +187,7 @@ class _Batch:
             ours = claims.hold(connection, self.claim)
             guards.check_not_stopped(connection)
             for sha256 in {self.rows[i].schedule_sha256 for i in group}:
-                guards.check_approved(connection, sha256)
+                guards.check_approved(connection, sha256, context.as_of)
             placed = holds.placed(connection, accounts)
             for disposal_id in group:
                 row, step = self.rows[disposal_id], self.items[disposal_id].step

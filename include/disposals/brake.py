@@ -20,7 +20,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from include.database import among, disposal, night, run, schedule_version
+from include.database import among, disposal, run, schedule_version
+from include.database_decisions import night
 from include.disposals import approvals, holds
 from include.disposals.approvals import Staff
 from include.disposals.context import Context

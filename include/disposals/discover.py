@@ -44,7 +44,7 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
-            guards.check_approved(connection, context.schedule.sha256)
+            guards.check_approved(connection, context.schedule.sha256, context.as_of)
             plans = _plans(connection, context, chunk, computed)
             new = _new(connection, context, [p for p in plans if p is not None])
             _store(connection, context, run_id, new)

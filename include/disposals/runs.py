@@ -14,7 +14,8 @@ from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine, exists, func, insert, select, update
 
 from include.connections import Connection
-from include.database import entry, night, run
+from include.database import entry, run
+from include.database_decisions import night
 from include.disposals import claims
 from include.disposals.context import Context
 from include.disposals.record import run_entry
@@ -38,12 +39,18 @@ def check_as_of(
                 f"as_of {as_of} lies ahead of {seoul_today}, but these connections leave this machine: "
                 f"{', '.join(outside)}. Point their endpoint_url to loopback or drop as_of."
             )
-    with engine.connect() as connection:
-        newest = connection.execute(select(func.max(run.c.as_of))).scalar()
+    newest = newest_as_of(engine)
     if newest and as_of < newest:
         raise DecisionRefused(
             f"as_of {as_of} is earlier than {newest}, which a run already worked with. Business time never goes back."
         )
+
+
+def newest_as_of(engine: Engine) -> date | None:
+    """Return the newest business date a run worked with, or None before the first."""
+    with engine.connect() as connection:
+        found: date | None = connection.execute(select(func.max(run.c.as_of))).scalar()
+    return found
 
 
 def begin_run(context: Context, *, airflow_run_id: str) -> UUID:

@@ -163,6 +163,7 @@ KEYS: dict[str, Check] = {
     "http_status": _whole(100, 599),
     "receipt_sha256": DIGEST,
     "counts": _counts,
+    "answer_by": MOMENT,
     "rows": _whole(0),
     "subjects": _whole(0),
     # Objects in storage: by digest, never by name.
@@ -212,6 +213,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "policy_approved": _BASE | {"policy_sha256", "policy_text_sha256", "actor"},
     "stop_set": _BASE | {"code"},
     "stop_released": _BASE,
+    "incident_assessed": _BASE | {"actor", "code"},
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
     "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},

@@ -63,12 +63,19 @@ class Lock:
 class Bucket:
     """One place and the calls that go there."""
 
-    def __init__(self, place: Place, connection: Connection, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        connection: Connection,
+        *,
+        sleep: Callable[[float], None],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold keys
         if place.region:
             connection = replace(connection, extra={**connection.extra, "region_name": place.region})
-        self.place, self._sleep = place, sleep
+        self.place, self._sleep, self._go_on = place, sleep, go_on
         self._client: BaseClient = s3_client(connection)
 
     def check(self) -> None:
@@ -125,6 +132,7 @@ class Bucket:
     def abort(self, uploads: Iterable[Upload]) -> None:
         """Abort uploads; one that is not there any more is as good."""
         for upload in uploads:
+            self._go_on()
             try:
                 with _translated(self.place, plain=GONE):
                     self._client.abort_multipart_upload(
@@ -155,6 +163,7 @@ class Bucket:
         for start in range(0, len(versions), MOST):
             chunk = versions[start : start + MOST]
             entries = [{"Key": v.key, "VersionId": v.version_id} for v in chunk]
+            self._go_on()
             with _translated(self.place):
                 reply = self._client.delete_objects(
                     Bucket=self.place.bucket, Delete={"Objects": entries, "Quiet": True}

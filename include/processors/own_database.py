@@ -119,6 +119,7 @@ class Processor:
                 else:
                     same.append(target)
                     results[target.disposal_id] = Result(target.disposal_id, Outcome.ACCEPTED)
+            self.site.go_on()
             if same:
                 statements.erase(cursor, self.tables, same)
                 self._leave(connection, same)

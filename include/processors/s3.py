@@ -52,7 +52,8 @@ class Processor:
         self._as_of = site.as_of
         self._look_again = timedelta(days=int(site.settings.get("hold_review_days", 30)))
         self._buckets = [
-            Bucket(p, site.connection, sleep=sleep) for p in places(site.connection, site.settings, site.ours)
+            Bucket(p, site.connection, sleep=sleep, go_on=site.go_on)
+            for p in places(site.connection, site.settings, site.ours)
         ]
 
     def check(self) -> None:

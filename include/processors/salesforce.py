@@ -62,7 +62,8 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         settings = site.settings
-        self.client = Client(site.connection, daily_share=float(settings.get("daily_share", 0.9)))
+        share = float(settings.get("daily_share", 0.9))
+        self.client = Client(site.connection, daily_share=share, go_on=site.go_on)
         custom = settings.get("custom_objects")
         self.layout = Layout(
             self.client,

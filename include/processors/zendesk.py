@@ -49,7 +49,7 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.selector = Selector.of(site.settings)
-        self.client = Client(site.connection, site.reserve)
+        self.client = Client(site.connection, site.reserve, site.go_on)
         self.tickets = Tickets(self.client)
 
     # -- reads -----------------------------------------------------------------------------------------------------

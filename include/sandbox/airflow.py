@@ -72,7 +72,8 @@ def prepare(stack: Stack) -> None:
     """Migrate Airflow's own database, and create pools, roles and demo users; a second time nothing changes."""
     env = environment(stack)
     stamp = stack.local / "airflow" / ".prepared"
-    digest = hashlib.sha256(Path(__file__).read_bytes() + " ".join(processors.names()).encode()).hexdigest()
+    roles = (stack.root / "roles.json").read_bytes()
+    digest = hashlib.sha256(Path(__file__).read_bytes() + roles + " ".join(processors.names()).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")
@@ -142,6 +143,12 @@ class Api:
         return str(
             self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})["dag_run_id"]
         )
+
+    def unfinished(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs that have not ended, oldest first."""
+        asked = {"state": ["queued", "running"], "order_by": "run_after", "limit": 100}
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns", params=asked)["dag_runs"]
+        return [str(run["dag_run_id"]) for run in found]
 
     def waiting_for_answer(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the unanswered questions of a run, each with `task_id`, `subject` and `body`."""

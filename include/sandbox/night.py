@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -27,7 +27,7 @@ from sqlalchemy import Engine, func, select
 from include import accounts, database, keys
 from include.database import archive_object, disposal, entry
 from include.database import run as run_table
-from include.disposals import Context, guards, holds
+from include.disposals import Context, approving, holds
 from include.disposals.reporting import export_run, summary, waiting_for_a_person
 from include.evidence.tags import SubjectTags
 from include.policy import schedule
@@ -185,15 +185,25 @@ def _prepare_company(stack: Stack, context: Context, count: int, seed: int) -> N
                     **h,
                 )
         marker.write_text(json.dumps({"anchor": context.as_of.isoformat(), "accounts": count, "seed": seed}))
-    guards.approve_schedule(context, role=context.schedule.privacy_officer_role, pseudonym="e-0001")
+    # A sandbox has no customers to tell: its notice of a newer version went out in time by definition.
+    notice = approving.Notice(context.as_of, "material", context.as_of - timedelta(days=31))
+    approving.approve_schedule(context, role=context.schedule.privacy_officer_role, pseudonym="e-0001", notice=notice)
 
 
 def _night(stack: Stack, conf: dict[str, str]) -> tuple[str, str]:
     """Trigger the nightly DAG and show its progress; return our run's Airflow id and its final state."""
     api = airflow.Api(stack, "admin")
     api.wait_for_dag(DAG)
+    for unfinished in api.unfinished(DAG):
+        say(f"  night {unfinished} was interrupted and goes on first:")
+        _follow(stack, api, unfinished)
     run_id = api.trigger(DAG, conf)
     say(f"  night {run_id} runs:")
+    return run_id, _follow(stack, api, run_id)
+
+
+def _follow(stack: Stack, api: airflow.Api, run_id: str) -> str:
+    """Show a night's progress until it ends, and let the second demo user answer what it asks; return its state."""
     started, shown, state = time.monotonic(), "", ""
     tasks: list[dict[str, Any]] = []
     second = SecondPerson(stack, run_id)
@@ -205,7 +215,7 @@ def _night(stack: Stack, conf: dict[str, str]) -> tuple[str, str]:
             shown = line
     for failed in (t for t in tasks if t["state"] == "failed"):
         say(f"    failed: {failed['task_id']} {failed.get('rendered_map_index') or ''} (try {failed['try_number']})")
-    return run_id, state
+    return state
 
 
 class SecondPerson:
