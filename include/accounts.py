@@ -301,6 +301,12 @@ class Accounts:
             for account_id, keys in found.items()
         }
 
+    def address(self, account_id: str, place: str) -> str | None:
+        """Return the first value of `table.column` of an account, or None: where a notice is sent to."""
+        with self._opened() as connection:
+            values = sorted(str(value) for _, value in self._values(connection, place, [account_id]))
+        return values[0] if values else None
+
     def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
         """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""
         own = self.identifiers(account_ids)

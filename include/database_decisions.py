@@ -63,7 +63,7 @@ manual_request = Table(
     Column("reminded_on", Date),
     Column("closed_on", Date),
     _now("made_at"),
-    UniqueConstraint("processor", "code", "made_on", name="uq_manual_request_night"),
+    Index("ix_manual_request_open", "processor", "code", postgresql_where=text("closed_on IS NULL")),
     comment="one request to one place for a night's disposals that a person must carry out",
 )
 

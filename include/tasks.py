@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -38,6 +38,8 @@ STORES = ("accounts_db", "retention_db", "evidence_store", "archive_store")
 TALKATIVE = ("stripe", "zenpy", "httpx", "httpcore", "urllib3", "botocore", "boto3", "simple_salesforce", "requests")
 
 Run = dict[str, str]
+Finish = Callable[[Any, Any, list[Any]], Any]
+"""From the run, the own database's batches and the last acts to the task that ends them."""
 
 defaults = {
     "owner": "privacy",
@@ -370,11 +372,12 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
     return {"gaps": 0}
 
 
-def carry_through(run: Any, start: Any) -> None:
+def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: Any = report) -> None:
     """Wire one group per processor between `start` and the report: locate, archive, seal the plan, act, seal, export.
 
     Every processor locates before anything is acted on, because the archive must hold what a law keeps, the company's
-    own database must not go before the others are located, and the plan must be sealed before the first act.
+    own database must not go before the others are located, and the plan must be sealed before the first act. `finish`
+    wires what follows the acts and returns the last of it; `judge` is the leaf.
     """
     from include import processors
 
@@ -395,5 +398,5 @@ def carry_through(run: Any, start: Any) -> None:
             advanced.append(acted)
     sealed = seal.override(task_id="seal")(run, last=True)
     exported = export(run)
-    advanced >> sealed >> exported
-    report(run, exported)
+    (finish(run, places["own_database"][1], advanced) if finish else advanced) >> sealed >> exported
+    judge(run, exported)

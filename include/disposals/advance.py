@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from include.archive.staging import unpacked
 from include.database import among, disposal, locator
-from include.disposals import claims, guards, holds, locators
+from include.disposals import claims, guards, holds, locators, request_events
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.locate import blocked
@@ -188,15 +188,23 @@ class _Batch:
             guards.check_not_stopped(connection)
             for sha256 in {self.rows[i].schedule_sha256 for i in group}:
                 guards.check_approved(connection, sha256, context.as_of)
-            placed = holds.placed(connection, accounts)
+            placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
+            later = request_events.waiting_for_notice(connection, context, (self.rows[i] for i in group))
+            unapproved = request_events.not_approved(connection, [self.rows[i].disposal_id for i in group])
             for disposal_id in group:
                 row, step = self.rows[disposal_id], self.items[disposal_id].step
                 if row.account_id not in ours or step is None:
                     continue
                 found = holds.blocking(
-                    [*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context
+                    [*placed.get(row.account_id, []), *computed.get(row.account_id, [])],
+                    row,
+                    context,
+                    requested.get(row.account_id, ()),
                 )
-                change = self._kept_back(disposal_id, row, step, found)
+                if disposal_id in unapproved:
+                    change = self._not_approved(disposal_id, step)
+                else:
+                    change = self._kept_back(disposal_id, row, step, found, notice_due=later.get(disposal_id))
                 changes.append(change)
                 if change.result.outcome is Outcome.ATTEMPTED:
                     allowed.append(disposal_id)
@@ -208,11 +216,22 @@ class _Batch:
         self.outcomes.update(str(c.result.outcome) for c in changes if c.result.outcome is not Outcome.ATTEMPTED)
         return allowed
 
-    def _kept_back(self, disposal_id: str, row: Row[Any], step: Step, found: Sequence[Any]) -> Change:
+    def _not_approved(self, disposal_id: str, step: Step) -> Change:
+        """Return the change of what was released without a second person's approval: it waits for one."""
+        result = Result(disposal_id, Outcome.BLOCKED, code="not_approved", needs_person=True)
+        return Change(result, step=step.name, next_step=step.name, due_at=self.context.as_of + TOMORROW)
+
+    def _kept_back(
+        self, disposal_id: str, row: Row[Any], step: Step, found: Sequence[Any], *, notice_due: date | None
+    ) -> Change:
         """Return `attempted`, or the reason why this step may not be taken now."""
         as_of = self.context.as_of
         if found:
             return blocked(self.context, disposal_id, found, step.name)
+        if notice_due is not None:
+            until = max(notice_due, as_of + TOMORROW)
+            waiting = Result(disposal_id, Outcome.AWAITING, code=request_events.NOTICE_FIRST, until=until)
+            return Change(waiting, step=step.name, next_step=step.name, due_at=until)
         starts = max(row.free_from, step.not_before or row.free_from)
         if starts > as_of:
             waiting = Result(disposal_id, Outcome.AWAITING, code="not_before", until=starts)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from include.database import among, disposal, run
-from include.disposals import guards, holds
+from include.disposals import guards, holds, request_events
 from include.disposals.context import Context
 from include.disposals.record import disposal_entry, run_entry
 from include.errors import ConfigurationError
@@ -41,13 +41,15 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     adds nothing.
     """
     accounts = planned = blocked = unplannable = 0
-    for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
+    for chunk in _chunks(chain(context.accounts.due(context.schedule, context.as_of), _ended_on_request(context))):
+        chunk = list({f.account_id: f for f in chunk}.values())
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
             guards.check_approved(connection, context.schedule.sha256, context.as_of)
             plans = _plans(connection, context, chunk, computed)
             new = _new(connection, context, [p for p in plans if p is not None])
-            _store(connection, context, run_id, new)
+            made = _store(connection, context, run_id, new)
+            connection.execute(update(disposal).where(among(disposal.c.disposal_id, made)).values(gate=run_id))
         unplannable += plans.count(None)
         accounts += len(chunk)
         planned += len(new)
@@ -56,8 +58,17 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     return Discovered(accounts, planned, blocked)
 
 
+def _ended_on_request(context: Context) -> Iterator[AccountFacts]:
+    """Yield the accounts whose termination stands in our register of requests and not (yet) in the company's."""
+    with context.engine.connect() as connection:
+        ended = sorted(request_events.terminations(connection))
+    for start in range(0, len(ended), CHUNK):
+        yield from (f for f in context.accounts.facts(ended[start : start + CHUNK]) if f.terminated_on is None)
+
+
 def _plans(connection: Connection, context: Context, chunk: Sequence[AccountFacts], computed: Any) -> list[Plan | None]:
     placed = holds.placed(connection, [f.account_id for f in chunk])
+    chunk = request_events.with_requests(connection, chunk)
     plans: list[Plan | None] = []
     for facts in chunk:
         known = [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])]
@@ -78,6 +89,7 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     rows = connection.execute(select(disposal.c.subject_tag, *columns).where(among(disposal.c.subject_tag, owner)))
     known = {(owner[r.subject_tag], *(getattr(r, c) for c in IDENTITY)) for r in rows}
     epoch = context.tags.current_epoch(context.as_of)
+    wanted = request_events.uncovered(connection, wanted, {a: t.values() for a, t in tags.items()})
     return [
         (d, tags[d.account_id][epoch])
         for d in wanted
@@ -85,9 +97,20 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     ]
 
 
-def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence[tuple[PlannedDisposal, str]]) -> None:
+def store_planned(connection: Connection, context: Context, planned: Sequence[PlannedDisposal]) -> list[UUID]:
+    """Store what an approved request reaches, with its entries; return the new disposals' ids, in order."""
+    if context.run_id is None:
+        raise ConfigurationError("Disposals are planned inside a run; this context has none.")
+    epoch = context.tags.current_epoch(context.as_of)
+    new = [(d, context.tags.tag(d.account_id, epoch=epoch)) for d in planned]
+    return _store(connection, context, context.run_id, new)
+
+
+def _store(
+    connection: Connection, context: Context, run_id: UUID, new: Sequence[tuple[PlannedDisposal, str]]
+) -> list[UUID]:
     if not new:
-        return
+        return []
     rows = [_row(context, run_id, planned, tag) for planned, tag in new]
     connection.execute(insert(disposal), rows)
     entries = []
@@ -104,6 +127,7 @@ def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence
         if planned.held_by:
             entries.append(disposal_entry(context, row, "blocked", code=row["code"], hold_kinds=list(planned.held_by)))
     stage(connection, entries, [e["disposal_id"] for e in entries])
+    return [row["disposal_id"] for row in rows]
 
 
 def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> dict[str, Any]:
@@ -126,7 +150,6 @@ def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> 
         "categories": list(planned.categories),
         "schedule_sha256": context.schedule.sha256,
         "run_id": run_id,
-        "gate": run_id,
         "outcome": str(Outcome.BLOCKED if planned.held_by else Outcome.PLANNED),
         "code": holds.code(planned.held_by[0]) if planned.held_by else None,
         "due_at": context.as_of,

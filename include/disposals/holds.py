@@ -19,8 +19,8 @@ from include.disposals.context import Context
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
-from include.policy.facts import Hold
-from include.policy.planner import reaches
+from include.policy.facts import Event, Hold
+from include.policy.planner import overridden, reaches
 
 REVIEW_LIMIT = timedelta(days=90)
 
@@ -120,8 +120,10 @@ def placed(connection: Connection, accounts: Collection[str]) -> dict[str, list[
     return found
 
 
-def blocking(holds: Iterable[Hold], row: Row[Any], context: Context) -> list[Hold]:
+def blocking(holds: Iterable[Hold], row: Row[Any], context: Context, requested: Sequence[Event] = ()) -> list[Hold]:
     """Return the holds that block acting on this disposal on the business date.
+
+    `requested` are the person's own approved erasure requests: they lift a pending correction (H-5).
 
     A hold released on day D blocks through D: destruction starts the day after. Which datasets a hold reaches by its
     kind stands in the schedule.
@@ -130,6 +132,7 @@ def blocking(holds: Iterable[Hold], row: Row[Any], context: Context) -> list[Hol
         h
         for h in holds
         if (h.released_on is None or h.released_on >= context.as_of)
+        and not overridden(h, context.schedule, requested)
         and reaches(h, context.schedule, processor=row.processor, datasets=row.datasets)
     ]
 

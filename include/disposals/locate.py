@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from include.accounts import Identifiers
 from include.archive.staging import ArchiveKeys
 from include.archive.staging import stage as stage_archive
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators
+from include.disposals import claims, holds, locators, request_events
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -23,6 +24,7 @@ from include.policy.facts import Hold
 from include.processors import Found, ProcessorContract, Record, Result, Subject, Work
 
 TOMORROW = timedelta(days=1)
+KEYS = ("emails", "login_id", "name", "phones")
 NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED}
 
 
@@ -123,42 +125,35 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
         stored = {
             i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
         }
-    subjects = {}
-    for disposal_id, row in rows.items():
-        identifiers = known.get(row.account_id)
-        keys: dict[str, Any] = stored.get(disposal_id) or (
-            {
-                "emails": identifiers.emails,
-                "login_id": identifiers.login_id,
-                "name": identifiers.name,
-                "phones": identifiers.phones,
-            }
-            if identifiers
-            else {}
-        )
-        subjects[disposal_id] = Subject(
-            disposal_id=disposal_id,
-            account_id=row.account_id,
-            subject_type=row.subject_type,
-            scope_id=row.scope_id,
-            datasets=tuple(row.datasets),
-            rule_id=row.rule_id,
-            trigger_event=row.trigger_event,
-            trigger_date=row.trigger_date,
-            emails=tuple(keys.get("emails", ())),
-            login_id=keys.get("login_id") or "",
-            name=keys.get("name") or "",
-            phones=tuple(keys.get("phones", ())),
-        )
-    return subjects
+    return {i: subject_of(i, row, known.get(row.account_id), stored.get(i)) for i, row in rows.items()}
+
+
+def subject_of(
+    disposal_id: str, row: Any, identifiers: Identifiers | None, stored: Mapping[str, Any] | None = None
+) -> Subject:
+    """Return the subject of a disposal's row, or of a planned one; stored search keys win over what is there now."""
+    now = {name: getattr(identifiers, name) for name in KEYS} if identifiers else {}
+    keys = stored or now
+    return Subject(
+        disposal_id=disposal_id,
+        account_id=row.account_id,
+        subject_type=row.subject_type,
+        scope_id=row.scope_id,
+        datasets=tuple(row.datasets),
+        rule_id=row.rule_id,
+        trigger_event=row.trigger_event,
+        trigger_date=row.trigger_date,
+        emails=tuple(keys.get("emails", ())),
+        login_id=keys.get("login_id") or "",
+        name=keys.get("name") or "",
+        phones=tuple(keys.get("phones", ())),
+    )
 
 
 def search_keys(subject: Subject) -> dict[str, Any]:
     """Return what of a subject is kept to search with later."""
     fields = asdict(subject)
-    return {
-        k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in ("emails", "login_id", "name", "phones")
-    }
+    return {k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in KEYS}
 
 
 def _set_held_aside(
@@ -171,12 +166,17 @@ def _set_held_aside(
     computed = context.accounts.computed_holds(accounts)
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
-        placed = holds.placed(connection, accounts)
+        placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
         changes, free = [], {}
         for disposal_id, row in rows.items():
             if row.account_id not in ours:
                 continue
-            found = holds.blocking([*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context)
+            found = holds.blocking(
+                [*placed.get(row.account_id, []), *computed.get(row.account_id, [])],
+                row,
+                context,
+                requested.get(row.account_id, ()),
+            )
             if not found:
                 free[disposal_id] = row
             elif row.outcome != Outcome.BLOCKED or row.code != holds.code(found[0].kind):
@@ -253,6 +253,7 @@ def _store(
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
+        mine |= _more_than_approved(connection, rows, mine)
         consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
         for disposal_id in set(by_disposal) & set(mine):
             row = rows[disposal_id]
@@ -275,6 +276,16 @@ def _store(
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
+
+
+def _more_than_approved(
+    connection: Connection, rows: Mapping[str, Row[Any]], found: Mapping[str, Found]
+) -> dict[str, Found]:
+    """Return, blocked, what turned out to be more than a second person was shown: it is asked about again."""
+    counts = {rows[i].disposal_id: f.count for i, f in found.items() if f.outcome is Outcome.LOCATED}
+    more = request_events.more_than_approved(connection, counts)
+    request_events.note_found(connection, more)
+    return {i: Found(i, Outcome.BLOCKED, code=request_events.MORE) for i in more}
 
 
 def _remembered_consumers(

@@ -22,7 +22,11 @@ from include.evidence.note import Signer
 from include.evidence.store import EvidenceStore
 from include.evidence.verify import RULES_SCHEMA
 from include.policy import schedule as schedules
+from include.policy.requests import EVENT, ORDER
 from include.policy.schedule import Schedule
+
+AT_ONCE = {event: {"months": 0, "days": -1} for event in (EVENT, ORDER)}
+"""A request keeps nothing: the day before it came in is the last one."""
 
 
 def summary(context: Context) -> dict[str, dict[str, int]]:
@@ -218,7 +222,8 @@ def rules(known: Iterable[Schedule]) -> Mapping[str, Any]:
                 rule.id: {
                     "version": rule.version,
                     "kind": rule.kind,
-                    "triggers": {t.event: {"months": t.period.months, "days": t.period.days} for t in rule.triggers},
+                    "triggers": {t.event: {"months": t.period.months, "days": t.period.days} for t in rule.triggers}
+                    | ({} if rule.kind == "min" else AT_ONCE),
                 }
                 for rule in schedule.rules.values()
             },

@@ -174,6 +174,7 @@ KEYS: dict[str, Check] = {
     "log_size": _whole(0),
     # Decisions of a second person.
     "approval_id": UUID,
+    "request_id": UUID,
     "approved_sha256": DIGEST,
     "log_root": DIGEST,
 }

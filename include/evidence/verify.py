@@ -500,7 +500,8 @@ class _Policy:
             name: (
                 _whole(rule["version"]),
                 "min" if rule["kind"] == "min" else "max",
-                {e: (_whole(t["months"]), _whole(t["days"])) for e, t in rule["triggers"].items()},
+                # -1: a person's request, which keeps nothing, so that the day before it is the last one.
+                {e: (_whole(t["months"]), _whole(t["days"] + 1) - 1) for e, t in rule["triggers"].items()},
             )
             for name, rule in read["rules"].items()
         }

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from include.policy import places
+from include.policy import places, request_lint
 from include.policy.facts import EVENTS, RECORD_DATES, RECORD_KINDS
 from include.policy.models import ClosedList, Rule, ScheduleFile, Scope
+from include.policy.parts import Problem
 from include.policy.periods import Period
-
-Problem = tuple[tuple[str | int, ...], str]
 
 OPEN_ENDED = frozenset({"all", "any", "etc", "misc", "other", "others", "rest", "more", "everything"})
 COMPUTED_HOLDS = tuple(f"H-{n}" for n in range(1, 8))
@@ -35,6 +34,7 @@ def problems(schedule: ScheduleFile, processors: Collection[str] | None = None) 
         _every_dataset_is_covered,
         _overlapping_scopes,
         _required_parts,
+        request_lint.problems,
         places.problems,
     )
     for check in checks:

@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BeforeValidator, Field, Strict
 
-from include.errors import ConfigurationError
+from include.policy.parts import APeriod, Basis, Many, Part, Sha256, Subject, Text, Title, Word, period_of
 from include.policy.periods import Period
-
-T = TypeVar("T")
-
-Many = Annotated[tuple[T, ...], Strict(False)]
-"""A YAML list, kept as a tuple."""
-
-Text = Annotated[str, Field(min_length=1, max_length=400)]
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=60)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Subject = Literal["individual", "business", "end_user", "child"]
-
-
-def _period(value: object) -> Period:
-    try:
-        return value if isinstance(value, Period) else Period.parse(value)  # type: ignore[arg-type]
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-
-
-APeriod = Annotated[Period, BeforeValidator(_period)]
-
-
-class Part(BaseModel):
-    """A part of the schedule: frozen, strict, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Title(Part):
-    """A name in the two languages of every export."""
-
-    ko: Text
-    en: Text
+from include.policy.request_models import Requests
 
 
 class PinnedFile(Part):
@@ -164,15 +132,7 @@ class Trigger(Part):
     dates: Many[Word] = ()
     take: Literal["first", "latest"] = "first"
     map: Literal["tax_filing_deadline"] | None = None
-    offshore_period: Annotated[Period | None, BeforeValidator(lambda v: None if v is None else _period(v))] = None
-
-
-class Basis(Part):
-    """The law and article a rule stands on."""
-
-    law: Text
-    law_en: Text
-    article: Text
+    offshore_period: Annotated[Period | None, BeforeValidator(lambda v: None if v is None else period_of(v))] = None
 
 
 class Floor(Part):
@@ -267,4 +227,5 @@ class ScheduleFile(Part):
     rules: Many[Rule]
     holds: Many[HoldKind]
     processors: dict[Word, ProcessorSection]
+    requests: Requests | None = None
     contradictions: Many[Contradiction]

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "decisions_0001"
-down_revision = "requests_0001"
+down_revision = "requests_0002"
 branch_labels = None
 depends_on = None
 
@@ -34,9 +34,16 @@ def upgrade() -> None:
         sa.Column("closed_on", sa.Date(), nullable=True),
         sa.Column("made_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_manual_request")),
-        sa.UniqueConstraint("processor", "code", "made_on", name="uq_manual_request_night"),
         schema="retention",
         comment="one request to one place for a night's disposals that a person must carry out",
+    )
+    op.create_index(
+        "ix_manual_request_open",
+        "manual_request",
+        ["processor", "code"],
+        unique=False,
+        schema="retention",
+        postgresql_where=sa.text("closed_on IS NULL"),
     )
     op.create_table(
         "sweep",
@@ -381,5 +388,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_hold_review_hold_id"), table_name="hold_review", schema="retention")
     op.drop_table("hold_review", schema="retention")
     op.drop_table("sweep", schema="retention")
+    op.drop_index(
+        "ix_manual_request_open",
+        table_name="manual_request",
+        schema="retention",
+        postgresql_where=sa.text("closed_on IS NULL"),
+    )
     op.drop_table("manual_request", schema="retention")
     op.drop_table("ledger_check", schema="retention")
