@@ -19,6 +19,7 @@ processor that holds data of it, until it is *read back as gone*, kept under a l
 | `archive` | statutory rows go to cold storage, checked by digest and lock, before any source is touched |
 | `seal_plan` | the plan is sealed into the evidence log before the first act |
 | the same groups | `advance` acts step by step and reads back |
+| `manual` | what only a person can do becomes one request a place; nothing waits for it |
 | `seal`, `export`, `report` | evidence is sealed and exported; the report fails when promised and proven differ |
 
 A processor that is down makes its own group and the report red; the others finish, and the next run goes on from there.
@@ -49,7 +50,8 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
 def nightly_retention() -> None:
     """Discover, brake, then carry everything due through its processors."""
     run = tasks.begin()
-    tasks.carry_through(run, start=tasks_decisions.brake(run, tasks.discover(run)))
+    released = tasks_decisions.brake(run, tasks.discover(run))
+    tasks.carry_through(run, start=released, finish=tasks_decisions.after_acts)
 
 
 nightly_retention()

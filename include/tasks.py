@@ -359,6 +359,7 @@ def export(run: Run) -> str:
 @task(trigger_rule="all_done", retries=0, multiple_outputs=False)
 def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
+    from include.disposals.alerts import alerts
     from include.disposals.reporting import gaps, overdue, summary
 
     with opened(run) as context:
@@ -366,6 +367,8 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
+        for line in alerts(context, now=datetime.now(UTC)):
+            print(f"a person must look: {line}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")

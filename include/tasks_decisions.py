@@ -265,3 +265,48 @@ def release() -> bool:
     with deciding() as context:
         by, approved = answered(context, answer_of("approve"))
         return stopping.decide_release(context, UUID(said["approval_id"]), by=by, approved=approved)
+
+
+# -- what a person does by hand ------------------------------------------------------------------------------------
+@task(trigger_rule="all_done", multiple_outputs=False)
+def manual(run: Run) -> dict[str, int]:
+    """Make one request a place for what only a person can do; nothing waits here."""
+    from include.disposals.manual import ask_by_hand
+
+    with opened(run) as context:
+        made = ask_by_hand(context)
+    print(", ".join(f"{n} orders to {place}" for place, n in sorted(made.items())) or "nothing to ask for")  # noqa: T201
+    return made
+
+
+@task(multiple_outputs=False)
+def take_proof(known: list[str]) -> int:
+    """Record a proof; return how many disposals it closed."""
+    from functools import partial
+
+    from include import database
+    from include.disposals import manual as by_hand
+    from include.tasks import connection, site
+
+    asked = form(known)
+    proof = by_hand.Proof(
+        asked["reference"], date.fromisoformat(asked["done_on"]), asked["method"], asked["executor"], asked["witness"]
+    )
+    with deciding() as context:
+        who = requester(context)
+        order = UUID(asked["order_id"])
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            connect = partial(site, context, "paper", accounts) if asked["method"] in ("shred", "incinerate") else None
+            closed = by_hand.answer(context, order, proof, by=f"{who.role}:{who.pseudonym}", connect=connect)
+        finally:
+            accounts.dispose()
+    print(f"{closed} disposals attested")  # noqa: T201
+    return closed
+
+
+def after_acts(run: Any, _own: Any, advanced: list[Any]) -> Any:
+    """Wire what follows a night's acts: requests to people. The last of it is what sealing waits for."""
+    asked = manual(run)
+    advanced >> asked
+    return asked

@@ -20,6 +20,7 @@ from include.connections import Connection
 from include.disposals import approving, guards, stopping
 from include.disposals.approvals import Staff, staff
 from include.disposals.context import Decision
+from include.disposals.manual import open_orders
 from include.errors import ConfigurationError, RetentionError
 from include.policy import schedule
 
@@ -67,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     assess = add("assess", _assess, "end a stop's breach clock with what was found")
     assess.add_argument("--stop-id", required=True, type=UUID)
     assess.add_argument("--finding", required=True, choices=stopping.FINDINGS)
+    orders = commands.add_parser("manual", help="the open orders of what only a person can do, with the words to send")
+    orders.set_defaults(carry_out=_manual)
     status = commands.add_parser("status", help="what stands, and what a person must do")
     status.set_defaults(carry_out=_status)
     return parser
@@ -128,6 +131,20 @@ def _release(arguments: Arguments) -> str:
 def _assess(arguments: Arguments) -> str:
     stopping.assess(_decision(), arguments.stop_id, finding=arguments.finding, by=_who(arguments))
     return "The breach clock of this stop has ended."
+
+
+def _manual(_arguments: Arguments) -> str:
+    with _decision().engine.connect() as connection:
+        orders = open_orders(connection)
+    told: list[str] = []
+    for order in orders:
+        box = f", box {order.box}" if order.box else ""
+        told.append(
+            f"{order.order_id}  {order.processor} {order.code}{box}: {order.records} disposals, due {order.due}"
+        )
+    words = {o.request_id: o for o in orders}
+    texts = [f"\nTo {o.to}: {o.subject}\n{o.body}" for o in words.values()]
+    return "\n".join([*told, *texts]) or "No order is open."
 
 
 def _status(arguments: Arguments) -> str:

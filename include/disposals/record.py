@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,8 @@ class Change:
     closed_on: date | None = None
     hold_kinds: tuple[str, ...] = ()
     exceptions: tuple[Mapping[str, Any], ...] = ()
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the entry: what attests a manual step."""
 
 
 def utc_seconds(moment: datetime | None = None) -> str:
@@ -113,6 +115,7 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),
         exceptions=[dict(e) for e in change.exceptions],
+        **change.proof,
     )
 
 

@@ -164,6 +164,7 @@ KEYS: dict[str, Check] = {
     "receipt_sha256": DIGEST,
     "counts": _counts,
     "answer_by": MOMENT,
+    "proof_date": DATE,
     "rows": _whole(0),
     "subjects": _whole(0),
     # Objects in storage: by digest, never by name.
@@ -215,6 +216,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "stop_set": _BASE | {"code"},
     "stop_released": _BASE,
     "incident_assessed": _BASE | {"actor", "code"},
+    "manual_requested": _BASE | {"processor", "code", "counts"},
+    "manual_answered": _BASE | {"processor", "code", "method", "receipt_sha256", "proof_date", "actor"},
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
     "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},
