@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import get_current_context, task
@@ -310,3 +310,84 @@ def after_acts(run: Any, _own: Any, advanced: list[Any]) -> Any:
     asked = manual(run)
     advanced >> asked
     return asked
+
+
+# -- holds ---------------------------------------------------------------------------------------------------------
+@task.short_circuit(task_id="carry_out", ignore_downstream_trigger_rules=False)
+def hold_or_ask(known: list[str]) -> bool:
+    """Place, review or release a hold; return whether a second person must approve (writing a debt off)."""
+    from include.disposals import approvals, holds
+
+    asked = form(known)
+    with deciding() as context:
+        who = requester(context)
+        me = f"{who.role}:{who.pseudonym}"
+        if asked["action"] == "place":
+            tell({"placed": str(_place(context, asked, me))})
+            return False
+        hold_id = UUID(_needed(asked, "hold_id"))
+        if asked["action"] == "review":
+            holds.review(context, hold_id, reviewed_by=me, reason_code=_needed(asked, "reason"), next_due=_day(asked))
+            tell({"reviewed": str(hold_id)})
+            return False
+        if asked["release_as"] == holds.WRITTEN_OFF:
+            digest = holds.write_off_digest(hold_id)
+            until = answer_until(datetime.now(UTC))
+            approval_id = approvals.request(context, kind=holds.WRITE_OFF, digest=digest, by=who, expires=until)
+            tell({"approval_id": str(approval_id), "hold_id": str(hold_id)})
+            return True
+        holds.release(context, hold_id, released_by=me, reason=_needed(asked, "release_as"))
+        tell({"released": str(hold_id)})
+    return False
+
+
+def _place(context: Context, asked: dict[str, Any], me: str) -> UUID:
+    from include.disposals import holds
+
+    account_id = _needed(asked, "account_id")
+    if not context.accounts.facts([account_id]):
+        raise DecisionRefused("No account of the register has this id. Nothing was placed.")
+    # The same run placed again (a retry) is the same hold.
+    identity = uuid5(NAMESPACE_URL, str(get_current_context()["dag_run"].run_id))
+    return holds.place(
+        context,
+        hold_id=identity,
+        account_id=account_id,
+        kind=asked["kind"],
+        processor=asked["processor"],
+        datasets=asked["datasets"] or [],
+        reason_code=_needed(asked, "reason"),
+        placed_by=me,
+        review_due=_day(asked),
+    )
+
+
+def _needed(asked: dict[str, Any], field: str) -> str:
+    if not asked.get(field):
+        raise DecisionRefused(f"This action needs the field {field}. Nothing was done; start it again with it.")
+    return str(asked[field])
+
+
+def _day(asked: dict[str, Any]) -> date:
+    return date.fromisoformat(_needed(asked, "review_due"))
+
+
+@task(trigger_rule="all_done", multiple_outputs=False)
+def write_off() -> bool:
+    """Release a hold as written off if another person approved it; without an answer it holds on."""
+    from include.disposals import approvals, holds
+
+    said = said_by("carry_out")
+    if "approval_id" not in said:
+        return False
+    hold_id = UUID(said["hold_id"])
+    with deciding() as context:
+        by, approved = answered(context, answer_of("approve"))
+        words = approvals.EXPIRED if by is None else approvals.APPROVED if approved else approvals.REJECTED
+        digest = holds.write_off_digest(hold_id)
+        approvals.decide(context, UUID(said["approval_id"]), by=by, decision=words, digest=digest)
+        if words != approvals.APPROVED:
+            return False
+        who = requester(context)
+        holds.release(context, hold_id, released_by=f"{who.role}:{who.pseudonym}", reason=holds.WRITTEN_OFF, second=by)
+    return True

@@ -20,6 +20,7 @@ from include.connections import Connection
 from include.disposals import approving, guards, stopping
 from include.disposals.approvals import Staff, staff
 from include.disposals.context import Decision
+from include.disposals.holds import open_holds
 from include.disposals.manual import open_orders
 from include.errors import ConfigurationError, RetentionError
 from include.policy import schedule
@@ -68,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     assess = add("assess", _assess, "end a stop's breach clock with what was found")
     assess.add_argument("--stop-id", required=True, type=UUID)
     assess.add_argument("--finding", required=True, choices=stopping.FINDINGS)
+    sign = add("cpo-check", _cpo_check, "sign a month's ledger as the privacy officer")
+    sign.add_argument("--month", required=True, help="YYYY-MM, a month that is over")
+    standing = commands.add_parser("holds", help="the holds that stand, with the day of their review")
+    standing.set_defaults(carry_out=_holds)
     orders = commands.add_parser("manual", help="the open orders of what only a person can do, with the words to send")
     orders.set_defaults(carry_out=_manual)
     status = commands.add_parser("status", help="what stands, and what a person must do")
@@ -131,6 +136,25 @@ def _release(arguments: Arguments) -> str:
 def _assess(arguments: Arguments) -> str:
     stopping.assess(_decision(), arguments.stop_id, finding=arguments.finding, by=_who(arguments))
     return "The breach clock of this stop has ended."
+
+
+def _cpo_check(arguments: Arguments) -> str:
+    found = approving.sign_ledger(
+        _decision(), month=arguments.month, role=arguments.role, pseudonym=arguments.pseudonym
+    )
+    told = ", ".join(f"{code} {n}" for code, n in found.items())
+    return f"The ledger of {arguments.month} is signed with: {told}."
+
+
+def _holds(_arguments: Arguments) -> str:
+    with _decision().engine.connect() as connection:
+        rows = open_holds(connection)
+    return (
+        "\n".join(
+            f"{r.hold_id}  {r.kind} {r.reason_code}, placed {r.placed_on}, review due {r.review_due}" for r in rows
+        )
+        or "No hold stands."
+    )
 
 
 def _manual(_arguments: Arguments) -> str:

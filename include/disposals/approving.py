@@ -7,14 +7,16 @@ rights change materially (policy text 12), counted back with the effective day e
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from include.database import schedule_version
+from include.database import checkpoint, disposal, schedule_version
+from include.database_decisions import ledger_check
 from include.disposals.context import Context, Decision
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused, ScheduleError
@@ -68,6 +70,70 @@ def approve_schedule(context: Context | Decision, *, role: str, pseudonym: str, 
                 "until": said.effective_on.isoformat(),
             }
             stage(connection, [base_entry(context, "policy_approved") | fields])
+
+
+def sign_ledger(context: Context | Decision, *, month: str, role: str, pseudonym: str) -> dict[str, int]:
+    """Record the officer's check of a month that is over; return the exceptions it was signed with, as counts.
+
+    The signature binds the newest checkpoint (log size and root), so what was signed can be proven later. Signing the
+    same month again adds nothing.
+    """
+    officer = context.schedule.privacy_officer_role
+    if role != officer:
+        raise DecisionRefused(f"Only the role {officer!r} signs the ledger; {role!r} may not.")
+    if not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", month) or month >= f"{context.as_of:%Y-%m}":
+        raise DecisionRefused(f"The month to sign is over, written YYYY-MM; today is {context.as_of}.")
+    with context.engine.begin() as connection:
+        known = connection.execute(select(ledger_check).where(ledger_check.c.month == month)).first()
+        if known is not None:
+            return dict(known.exceptions)
+        sealed = connection.execute(select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1)).first()
+        if sealed is None:
+            raise DecisionRefused("Nothing is sealed yet, so there is no ledger to sign.")
+        found = exceptions(connection, month)
+        connection.execute(
+            insert(ledger_check).values(
+                month=month,
+                log_size=sealed.size,
+                log_root=sealed.root.hex(),
+                exceptions=found,
+                signed_by=f"{role}:{pseudonym}",
+                signed_on=context.as_of,
+            )
+        )
+        entry = base_entry(context, "cpo_check") | {
+            "actor": {"role": role, "pseudonym": pseudonym},
+            "code": f"month_{month.replace('-', '_')}",
+            "counts": found,
+            "log_size": sealed.size,
+            "log_root": sealed.root.hex(),
+        }
+        stage(connection, [entry])
+    return found
+
+
+def exceptions(connection: Connection, month: str) -> dict[str, int]:
+    """Return what of a month's ledger is not as it should be, by code: late, open past its day, failed, undecided."""
+    start = date.fromisoformat(f"{month}-01")
+    end = (start + timedelta(days=32)).replace(day=1)
+    c = disposal.c
+    due = (c.destroy_by >= start, c.destroy_by < end)
+    asked = {
+        "closed": (c.closed_on >= start, c.closed_on < end),
+        "closed_late": (c.closed_on >= start, c.closed_on < end, c.closed_on > c.destroy_by),
+        "open_past_its_day": (*due, c.closed_on.is_(None)),
+        "held": (*due, c.closed_on.is_(None), c.code.startswith("hold_")),
+        "not_let_go": (*due, c.closed_on.is_(None), c.gate.is_not(None)),
+        "waits_for_a_person": (
+            *due, c.closed_on.is_(None), or_(c.needs_person, c.outcome == "manual_pending"),
+        ),
+        "failed": (*due, c.closed_on.is_(None), c.outcome == "failed"),
+        "reappeared": (*due, c.outcome == "reappeared"),
+    }  # fmt: skip
+    return {
+        code: connection.execute(select(func.count()).select_from(disposal).where(*where)).scalar_one()
+        for code, where in asked.items()
+    }
 
 
 def remember_schedule(connection: Connection, context: Context | Decision) -> None:

@@ -232,5 +232,7 @@ def _by_schedule_change(context: Context, new: Sequence[Row[Any]]) -> dict[str, 
 
 
 def _said(row: Row[Any]) -> Asked:
-    lines = tuple(Line(key, *numbers) for key, numbers in row.asked.get("lines", {}).items())
+    # JSON in the database keeps no order; people read the largest first.
+    stored = sorted(row.asked.get("lines", {}).items(), key=lambda item: (-item[1][0], item[0]))
+    lines = tuple(Line(key, *numbers) for key, numbers in stored)
     return Asked(row.reason, lines, row.asked.get("waiting", {}), row.digest, int(row.asked.get("total", 0)))

@@ -215,6 +215,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "policy_approved": _BASE | {"policy_sha256", "policy_text_sha256", "actor"},
     "stop_set": _BASE | {"code"},
     "stop_released": _BASE,
+    "cpo_check": _BASE | {"actor", "code", "counts", "log_size", "log_root"},
     "incident_assessed": _BASE | {"actor", "code"},
     "manual_requested": _BASE | {"processor", "code", "counts"},
     "manual_answered": _BASE | {"processor", "code", "method", "receipt_sha256", "proof_date", "actor"},
