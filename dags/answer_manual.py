@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decisions
+from include import tasks, tasks_decision_forms, tasks_decisions
 
 DOC = """
 ### Answer a manual request (수기 처리 증빙)
@@ -52,10 +52,11 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
+    access_control=tasks_decisions.BY_OPERATOR,
 )
 def answer_manual() -> None:
     """Take one proof."""
-    tasks_decisions.take_proof(list(FORM))
+    tasks_decision_forms.take_proof(list(FORM))
 
 
 answer_manual()

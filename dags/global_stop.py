@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decisions
+from include import tasks, tasks_decision_forms, tasks_decisions
 
 DOC = """
 ### Global stop (전체 중지)
@@ -45,16 +45,17 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
+    access_control=tasks_decisions.BY_ANYBODY,
 )
 def global_stop() -> None:
     """Carry out; a release asks a second person first."""
     tasks_decisions.second_person(
         "approve",
-        first=tasks_decisions.stop_or_ask(list(FORM)),
+        first=tasks_decision_forms.stop_or_ask(list(FORM)),
         subject="Release the global stop? · 전체 중지를 해제할까요?",
         body="Everything that is due is acted on again. Rejection or silence releases nothing. · "
         "해제하면 파기가 다시 진행됩니다. 거절하거나 답하지 않으면 해제되지 않습니다.",
-        finish=tasks_decisions.release(),
+        finish=tasks_decision_forms.release(),
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decisions
+from include import tasks, tasks_decision_forms, tasks_decisions
 
 DOC = """
 ### Holds (보류)
@@ -73,16 +73,17 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
+    access_control=tasks_decisions.BY_OPERATOR,
 )
 def manage_holds() -> None:
     """Carry out; a write-off asks a second person first."""
     tasks_decisions.second_person(
         "approve",
-        first=tasks_decisions.hold_or_ask(list(FORM)),
+        first=tasks_decision_forms.hold_or_ask(list(FORM)),
         subject="Write this debt off? · 채무를 대손 처리할까요?",
         body="The hold {{ params.hold_id }} ends and what it blocked is destroyed from tomorrow. Rejection or silence: "
         "it holds on. · 승인하면 보류가 끝나 내일부터 파기됩니다. 거절하거나 답하지 않으면 보류가 유지됩니다.",
-        finish=tasks_decisions.write_off(),
+        finish=tasks_decision_forms.write_off(),
     )
 
 

@@ -37,6 +37,7 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     default_args=tasks.defaults,
     tags=["retention", "destructive"],
     doc_md=DOC,
+    access_control=tasks_decisions.ANSWERED,
     params={
         "as_of": Param(
             None,

@@ -361,6 +361,7 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
     from include.disposals.alerts import alerts
     from include.disposals.reporting import gaps, overdue, summary
+    from include.disposals.requests import deadline_alerts
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):
@@ -369,6 +370,8 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
         for line in alerts(context, now=datetime.now(UTC)):
             print(f"a person must look: {line}")  # noqa: T201
+        for due in deadline_alerts(context):
+            print(f"to be answered: {due}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")

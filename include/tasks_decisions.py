@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import get_current_context, task
@@ -117,6 +117,20 @@ def brake(run: Any, planned: Any) -> Any:
     return settled
 
 
+READ = {"DAGs": {"can_read"}, "DAG Runs": {"can_read"}}
+START = {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read", "can_create"}}
+ANSWER = {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read"}}
+"""To answer a question is an edit of the DAG, for Airflow; the right on HITL Detail is needed too."""
+ANSWERED = {"RetentionApprover": ANSWER}
+BY_OPERATOR = {
+    "RetentionViewer": READ, "RetentionOperator": START, "RetentionApprover": ANSWER, "RetentionCompliance": READ,
+}  # fmt: skip
+BY_COMPLIANCE = {
+    "RetentionViewer": READ, "RetentionOperator": READ, "RetentionApprover": ANSWER, "RetentionCompliance": START,
+}  # fmt: skip
+BY_ANYBODY = {"RetentionOperator": START, "RetentionApprover": START, "RetentionCompliance": START}
+"""A stop is for whoever sees the harm."""
+
 REASONS = {
     "first_nights": "fewer than the needed earlier nights exist, and the absolute number is exceeded",
     "above_usual": "more than usual in all",
@@ -218,56 +232,7 @@ def tell(said: Any) -> None:
     print(said)  # noqa: T201
 
 
-# -- the global stop -----------------------------------------------------------------------------------------------
-@task.short_circuit(task_id="carry_out", ignore_downstream_trigger_rules=False)
-def stop_or_ask(known: list[str]) -> bool:
-    """Stop at once, end a breach clock, or ask for a release; return whether a second person is needed."""
-    from include.disposals import stopping
-
-    asked = form(known)
-    with deciding() as context:
-        who = requester(context)
-        if asked["action"] == "stop":
-            stop_id = stopping.set_stop(
-                context, reason_code=asked["reason"] or "wrong_deletion", set_by=f"{who.role}:{who.pseudonym}"
-            )
-            tell({"stop_id": str(stop_id)})
-            return False
-        if asked["action"] == "assess":
-            stop_id = _the_stop(context, asked)
-            stopping.assess(context, stop_id, finding=asked["finding"], by=f"{who.role}:{who.pseudonym}")
-            tell({"assessed": str(stop_id)})
-            return False
-        tell({"approval_id": str(stopping.ask_release(context, by=who, expires=answer_until(datetime.now(UTC))))})
-    return True
-
-
-def _the_stop(context: Context, asked: dict[str, Any]) -> UUID:
-    from include.disposals import stopping
-
-    if asked.get("stop_id"):
-        return UUID(str(asked["stop_id"]))
-    with context.engine.connect() as connection:
-        running = stopping.clocks(connection)
-    if len(running) != 1:
-        raise DecisionRefused(f"{len(running)} breach clocks run. Name the stop whose clock ends.")
-    return running[0].stop_id
-
-
-@task(trigger_rule="all_done", multiple_outputs=False)
-def release() -> bool:
-    """Release the stop if another person than the one who asked approved it; without an answer nothing happens."""
-    from include.disposals import stopping
-
-    said = said_by("carry_out")
-    if "approval_id" not in said:
-        return False
-    with deciding() as context:
-        by, approved = answered(context, answer_of("approve"))
-        return stopping.decide_release(context, UUID(said["approval_id"]), by=by, approved=approved)
-
-
-# -- what a person does by hand ------------------------------------------------------------------------------------
+# -- after a night's acts --------------------------------------------------------------------------------------------
 @task(trigger_rule="all_done", multiple_outputs=False)
 def manual(run: Run) -> dict[str, int]:
     """Make one request a place for what only a person can do; nothing waits here."""
@@ -279,115 +244,8 @@ def manual(run: Run) -> dict[str, int]:
     return made
 
 
-@task(multiple_outputs=False)
-def take_proof(known: list[str]) -> int:
-    """Record a proof; return how many disposals it closed."""
-    from functools import partial
-
-    from include import database
-    from include.disposals import manual as by_hand
-    from include.tasks import connection, site
-
-    asked = form(known)
-    proof = by_hand.Proof(
-        asked["reference"], date.fromisoformat(asked["done_on"]), asked["method"], asked["executor"], asked["witness"]
-    )
-    with deciding() as context:
-        who = requester(context)
-        order = UUID(asked["order_id"])
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            connect = partial(site, context, "paper", accounts) if asked["method"] in ("shred", "incinerate") else None
-            closed = by_hand.answer(context, order, proof, by=f"{who.role}:{who.pseudonym}", connect=connect)
-        finally:
-            accounts.dispose()
-    print(f"{closed} disposals attested")  # noqa: T201
-    return closed
-
-
 def after_acts(run: Any, _own: Any, advanced: list[Any]) -> Any:
     """Wire what follows a night's acts: requests to people. The last of it is what sealing waits for."""
     asked = manual(run)
     advanced >> asked
     return asked
-
-
-# -- holds ---------------------------------------------------------------------------------------------------------
-@task.short_circuit(task_id="carry_out", ignore_downstream_trigger_rules=False)
-def hold_or_ask(known: list[str]) -> bool:
-    """Place, review or release a hold; return whether a second person must approve (writing a debt off)."""
-    from include.disposals import approvals, holds
-
-    asked = form(known)
-    with deciding() as context:
-        who = requester(context)
-        me = f"{who.role}:{who.pseudonym}"
-        if asked["action"] == "place":
-            tell({"placed": str(_place(context, asked, me))})
-            return False
-        hold_id = UUID(_needed(asked, "hold_id"))
-        if asked["action"] == "review":
-            holds.review(context, hold_id, reviewed_by=me, reason_code=_needed(asked, "reason"), next_due=_day(asked))
-            tell({"reviewed": str(hold_id)})
-            return False
-        if asked["release_as"] == holds.WRITTEN_OFF:
-            digest = holds.write_off_digest(hold_id)
-            until = answer_until(datetime.now(UTC))
-            approval_id = approvals.request(context, kind=holds.WRITE_OFF, digest=digest, by=who, expires=until)
-            tell({"approval_id": str(approval_id), "hold_id": str(hold_id)})
-            return True
-        holds.release(context, hold_id, released_by=me, reason=_needed(asked, "release_as"))
-        tell({"released": str(hold_id)})
-    return False
-
-
-def _place(context: Context, asked: dict[str, Any], me: str) -> UUID:
-    from include.disposals import holds
-
-    account_id = _needed(asked, "account_id")
-    if not context.accounts.facts([account_id]):
-        raise DecisionRefused("No account of the register has this id. Nothing was placed.")
-    # The same run placed again (a retry) is the same hold.
-    identity = uuid5(NAMESPACE_URL, str(get_current_context()["dag_run"].run_id))
-    return holds.place(
-        context,
-        hold_id=identity,
-        account_id=account_id,
-        kind=asked["kind"],
-        processor=asked["processor"],
-        datasets=asked["datasets"] or [],
-        reason_code=_needed(asked, "reason"),
-        placed_by=me,
-        review_due=_day(asked),
-    )
-
-
-def _needed(asked: dict[str, Any], field: str) -> str:
-    if not asked.get(field):
-        raise DecisionRefused(f"This action needs the field {field}. Nothing was done; start it again with it.")
-    return str(asked[field])
-
-
-def _day(asked: dict[str, Any]) -> date:
-    return date.fromisoformat(_needed(asked, "review_due"))
-
-
-@task(trigger_rule="all_done", multiple_outputs=False)
-def write_off() -> bool:
-    """Release a hold as written off if another person approved it; without an answer it holds on."""
-    from include.disposals import approvals, holds
-
-    said = said_by("carry_out")
-    if "approval_id" not in said:
-        return False
-    hold_id = UUID(said["hold_id"])
-    with deciding() as context:
-        by, approved = answered(context, answer_of("approve"))
-        words = approvals.EXPIRED if by is None else approvals.APPROVED if approved else approvals.REJECTED
-        digest = holds.write_off_digest(hold_id)
-        approvals.decide(context, UUID(said["approval_id"]), by=by, decision=words, digest=digest)
-        if words != approvals.APPROVED:
-            return False
-        who = requester(context)
-        holds.release(context, hold_id, released_by=f"{who.role}:{who.pseudonym}", reason=holds.WRITTEN_OFF, second=by)
-    return True

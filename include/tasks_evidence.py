@@ -51,6 +51,7 @@ def mail_officer(context: Any) -> None:
 def audit(days: int = 1) -> dict[str, Any]:
     """Recompute the log from the bucket, compare it with database and locked copies, and raise on anything wrong."""
     from include import keys
+    from include.disposals.requests import deadline_alerts
     from include.evidence import audit as auditing
     from include.evidence.note import Signer
     from include.evidence.store import EvidenceStore
@@ -66,9 +67,10 @@ def audit(days: int = 1) -> dict[str, Any]:
             days=days,
             authority=authority(),
         )
+        late = [str(due) for due in deadline_alerts(context) if due.alert.overdue]
     print(f"{done.size} entries, {done.checkpoints} checkpoints, {done.stamped} timestamps compared")  # noqa: T201
-    if done.findings:
-        raise RetentionError("The audit found: " + "; ".join(done.findings) + ". docs/evidence.md says what to do.")
+    if findings := [*done.findings, *late]:
+        raise RetentionError("The audit found: " + "; ".join(findings) + ". docs/evidence.md says what to do.")
     return {"size": done.size, "root": done.root}
 
 

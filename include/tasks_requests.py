@@ -31,10 +31,10 @@ READ = {"DAGs": {"can_read"}, "DAG Runs": {"can_read"}}
 ROLES = {
     "RetentionViewer": READ,
     "RetentionOperator": {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read", "can_create"}},
-    "RetentionApprover": READ,
+    "RetentionApprover": {"DAGs": {"can_read", "can_edit"}, "DAG Runs": {"can_read"}},
     "RetentionCompliance": READ,
 }
-"""Who may do what with the DAGs of requests: only the operator starts one; who approves needs the right to answer."""
+"""Only an operator starts one. To answer an approval is an edit of the DAG, for Airflow; HITL Detail is needed too."""
 REFERENCE = r"^[A-Z0-9][A-Z0-9-]{3,39}$"
 
 
@@ -223,6 +223,7 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
     """Read what one place holds and say what would be done there; changes nothing."""
     from include import database
     from include.disposals import previews
+    from include.disposals.looking import look
 
     get_current_context()["label"] = processor
     form = _form()
@@ -231,7 +232,7 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
         planned = [d for d in plan.disposals if d.processor == processor] if plan else []
         accounts = database.connect(connection("accounts_db"))
         try:
-            return _look(context, processor, planned, partial(site, context, processor, accounts))
+            return look(context, planned, partial(site, context, processor, accounts))
         except (ProcessorError, ConfigurationError) as error:
             # The place is shown as not read; what is found there later stops and is asked about.
             code = error.code if isinstance(error, ProcessorError) else "not_configured"
@@ -239,33 +240,6 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
             return [previews.line(d, context.schedule, code=code) for d in planned]
         finally:
             accounts.dispose()
-
-
-def _look(context: Context, processor: str, planned: list[Any], connect: Any) -> list[dict[str, Any]]:
-    from include.disposals import previews
-    from include.disposals.locate import subject_of
-    from include.outcomes import Outcome
-    from include.processors import Work
-
-    known = context.accounts.identifiers({d.account_id for d in planned})
-    subjects = {str(n): subject_of(str(n), d, known.get(d.account_id)) for n, d in enumerate(planned)}
-    place = connect()
-    place.check()
-    lines = []
-    for found in place.locate(list(subjects.values())):
-        one = planned[int(found.disposal_id)]
-        work = Work(found.disposal_id, one.account_id, one.scope_id, one.datasets, found.locator)
-        located = found.outcome is Outcome.LOCATED
-        lines.append(
-            previews.line(
-                one,
-                context.schedule,
-                count=found.count if located else None,
-                steps=[step.name for step in place.steps(work)] if located and found.count else (),
-                code=None if located else found.code or str(found.outcome),
-            )
-        )
-    return lines
 
 
 @task(multiple_outputs=False)

@@ -159,7 +159,7 @@ def _address(context: Context, row: Any) -> str | None:
 
 
 def _mail(to: str, told: Any) -> None:
-    """Send one mail through connection `smtp_default`; a failure leaves without the server's words: they quote people."""
+    """Send one mail through connection `smtp_default`; a failure leaves without the words: servers quote people."""
     from html import escape
 
     from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -187,7 +187,8 @@ def attest() -> HITLOperator:
         subject="결과 통지 확인 · Send the notice and attest it ({{ params.kind }}, {{ params.account_id }})",
         body=(
             "통지문은 작업 `notice`의 로그에 있습니다. 보낸 뒤 등기번호 또는 통화 기록번호를 적으세요. · "
-            "The text is in the log of task `notice`. Send it, then give the number of the registered letter or of the call record."
+            "The text is in the log of task `notice`. Send it, then give the number of the registered letter or of the "
+            "call record."
         ),
         options=list(SENT),
         params={

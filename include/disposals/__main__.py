@@ -1,5 +1,9 @@
 """What a person decides, from the command line. `python -m include.disposals COMMAND --help` explains each.
 
+    printf 'someone@example.com' | python -m include.disposals find --role operator --pseudonym e-0003
+    printf 'name …\ncompany …'   | python -m include.disposals find …        # or business_no
+
+What is looked for comes over standard input, because arguments show in the list of processes.
 Connections are read from `AIRFLOW_CONN_…`, as Airflow does. The command line trusts the login name it is given: two
 persons on one shell account are told apart by name only (docs/limits.md).
 """
@@ -16,13 +20,17 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from include import database, keys
+from include.accounts import Accounts
 from include.connections import Connection
 from include.disposals import approving, guards, stopping
 from include.disposals.approvals import Staff, staff
 from include.disposals.context import Decision
+from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
 from include.disposals.manual import open_orders
 from include.errors import ConfigurationError, RetentionError
+from include.evidence.lookups import Person
+from include.evidence.tags import SubjectTags
 from include.policy import schedule
 
 Arguments = argparse.Namespace
@@ -61,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     approve.add_argument("--notice-sent-on", type=date.fromisoformat, help="the day the notice of it was sent")
     approve.add_argument("--effective-on", type=date.fromisoformat, help="default: today")
+    add("find", _find, "find an account id by e-mail, login id, or name with company or number (standard input)")
     stop = add("stop", _stop, "halt every act before its next call, and start the breach clock")
     stop.add_argument("--reason", required=True, choices=stopping.REASONS)
     add("ask-release", _ask_release, "ask a second person to release the stop", pair=True)
@@ -113,6 +122,20 @@ def _approve_schedule(arguments: Arguments) -> str:
     )
     approving.approve_schedule(decision, role=arguments.role, pseudonym=arguments.pseudonym, notice=notice)
     return f"Schedule version {decision.schedule.sha256[:12]} governs from {notice.effective_on}."
+
+
+def _find(arguments: Arguments) -> str:
+    decision = _decision()
+    settings = decision.schedule.processors["own_database"].settings
+    found = look_up(
+        decision.engine,
+        Accounts(database.connect(_connection("accounts_db")), settings),
+        SubjectTags(keys.epochs(_connection("evidence_tags"))),
+        text=sys.stdin.read(4096),
+        by=Person.parse(_who(arguments)),
+        on=decision.as_of,
+    )
+    return "\n".join(map(str, found)) or "No account matches."
 
 
 def _stop(arguments: Arguments) -> str:

@@ -61,8 +61,8 @@ def locate_batch(
             _could_not_search(context, claim, rows, subjects, failure_code(error))
             raise
         found = [refused.get(f.disposal_id, f) for f in found]
-        _store(context, claim, rows, subjects, found, records, keys)
-        return dict(Counter(str(f.outcome) for f in found))
+        stored = _store(context, claim, rows, subjects, found, records, keys)
+        return dict(Counter(str(f.outcome) for f in stored))
     finally:
         claims.release(context.engine, claim)
 
@@ -244,8 +244,8 @@ def _store(
     found: Sequence[Found],
     records: Sequence[Record],
     keys: ArchiveKeys,
-) -> None:
-    """Commit locators, staged archive rows, states and entries together."""
+) -> list[Found]:
+    """Commit locators, staged archive rows, states and entries together; return what was committed."""
     by_disposal: dict[str, list[Record]] = {}
     for record in records:
         by_disposal.setdefault(record.disposal_id, []).append(record)
@@ -255,7 +255,7 @@ def _store(
         mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
         mine |= _more_than_approved(connection, rows, mine)
         consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
-        for disposal_id in set(by_disposal) & set(mine):
+        for disposal_id in {i for i, f in mine.items() if f.outcome is Outcome.LOCATED} & set(by_disposal):
             row = rows[disposal_id]
             try:
                 stage_archive(
@@ -276,6 +276,7 @@ def _store(
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
+    return list(mine.values())
 
 
 def _more_than_approved(

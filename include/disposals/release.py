@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import ARRAY, Connection, Row, Text, and_, cast, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, disposal
@@ -91,7 +91,7 @@ def _doing(connection: Connection, context: Context, row: Row[Any], one: Planned
     same = and_(
         *(disposal.c[name] == getattr(one, name) for name in ("rule_id", "scope_id", "trigger_event", "trigger_date"))
     )
-    as_far = disposal.c.datasets.contains(list(one.datasets))
+    as_far = disposal.c.datasets.op("@>", is_comparison=True)(cast(list(one.datasets), ARRAY(Text)))
     found = connection.execute(
         select(disposal, as_far.label("as_far"))
         .where(

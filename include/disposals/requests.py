@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -86,7 +86,7 @@ def receive(
             "status": status,
             "reason_code": refusal[0] if refusal else None,
             "law": refusal[1] if refusal else None,
-            "notice_state": "pending" if plan else "none",
+            "notice_state": "pending" if plan and not plan.kind.hold else "none",
             "overrides": bool(plan and plan.kind.overrides),
             "terminated_on": plan.terminated_on if plan else None,
             "datasets": list(plan.datasets) if plan else [],
@@ -170,11 +170,11 @@ def conclude(
     law: str | None = None,
     objection: str | None = None,
 ) -> None:
-    """Close a request of which nothing was released: refused, withdrawn, or identity not proven.
+    """Close a request of which nothing was released: refused, withdrawn, identity not proven, or nothing held.
 
     A refusal names a reason code, a law and the route of objection (PIPA 36, Decree 43(3)).
     """
-    if status not in (REFUSED, WITHDRAWN, NOT_PROVEN):
+    if status not in (REFUSED, WITHDRAWN, NOT_PROVEN, ANSWERED):
         raise DecisionRefused(f"{status!r} is no way to conclude a request by hand.")
     if status == REFUSED and not (reason_code and law and objection):
         raise DecisionRefused("A refusal names a reason code, the law and the route of objection. Give all three.")
@@ -184,6 +184,8 @@ def conclude(
             raise DecisionRefused(f"There is no request {request_id}. Look at the register.")
         if row.closed_on is not None and row.status == status:
             return
+        if status == ANSWERED and row.status != ALREADY:
+            raise DecisionRefused("Only a request of somebody erased before is answered this way. Run erase_account.")
         if row.closed_on is not None or row.status not in DECIDABLE:
             raise DecisionRefused(
                 f"Request {request_id} is {row.status}: it was released already, and what is erased cannot be refused."
@@ -269,6 +271,18 @@ def forget(context: Context, known: Sequence[str]) -> int:
             .values(account_id=None)
         )
         return done.rowcount
+
+
+def runs_to_keep(context: Context, before: datetime) -> set[str]:
+    """Return the Airflow runs whose configuration is still needed: not answered, or certified after `before`."""
+    with context.engine.connect() as connection:
+        rows = connection.execute(
+            select(request.c.airflow_run_id).where(
+                request.c.airflow_run_id.is_not(None),
+                request.c.closed_on.is_(None) | (request.c.certified_at > before),
+            )
+        )
+        return set(rows.scalars())
 
 
 @dataclass(frozen=True, slots=True)

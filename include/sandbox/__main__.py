@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from include.errors import RetentionError
+from include.sandbox.mail import MailServer
 from include.sandbox.standin import Frame, Serving
 
 ROOT = Path(__file__).parents[2]
@@ -76,9 +77,12 @@ def _stack(command: str) -> None:
 def _serve(folder: Path, standins: list[str]) -> None:
     """Serve stand-ins until the process is told to end; their published limits are scaled up for one fast night."""
     factor = float(os.environ.get("SANDBOX_LIMIT_FACTOR", "1"))
-    serving = []
+    serving: list[object] = []
     for item in standins:
         name, _, port = item.partition("=")
+        if name == "mail":
+            serving.append(MailServer(folder.parent / "mail", int(port)).__enter__())
+            continue
         kind: type[Frame] = import_module(f"include.sandbox.{name}").StandIn
         serving.append(Serving(kind(folder, limit_factor=factor), int(port)).__enter__())
     threading.Event().wait()

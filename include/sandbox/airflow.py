@@ -23,7 +23,7 @@ DEMO_USERS = {
     "operator": "RetentionOperator",
     "approver": "RetentionApprover",
     "compliance": "RetentionCompliance",
-    "admin": "Admin",
+    "admin": "RetentionAdmin",
 }
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -72,8 +72,8 @@ def prepare(stack: Stack) -> None:
     """Migrate Airflow's own database, and create pools, roles and demo users; a second time nothing changes."""
     env = environment(stack)
     stamp = stack.local / "airflow" / ".prepared"
-    roles = (stack.root / "roles.json").read_bytes()
-    digest = hashlib.sha256(Path(__file__).read_bytes() + roles + " ".join(processors.names()).encode()).hexdigest()
+    known = Path(__file__).read_bytes() + (stack.root / "roles.json").read_bytes()
+    digest = hashlib.sha256(known + " ".join(processors.names()).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")

@@ -57,7 +57,7 @@ class Stack:
     def ports(self) -> dict[str, int]:
         """The ports of this clone, picked free once and kept in `.local/ports.json`."""
         path = self.local / "ports.json"
-        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["airflow"]
+        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["mail", "airflow"]
         if path.exists():
             known: dict[str, int] = json.loads(path.read_text())
             if set(known) == set(names):
@@ -81,7 +81,7 @@ class Stack:
             self._remember("s3", self.s3.process)
         for bucket, lock in BUCKETS.items():
             self.s3.create_bucket(bucket, lock=lock)
-        ports = [f"{name}={self.ports[name]}" for name in STANDINS]
+        ports = [f"{name}={self.ports[name]}" for name in (*STANDINS, "mail")]
         self.spawn("standins", [sys.executable, "-m", "include.sandbox", "serve", str(self.local / "standins"), *ports])
         for name in STANDINS:
             wait_for(self.url(name) + "/_sandbox/clock", self.processes["standins"])
@@ -160,6 +160,19 @@ class Stack:
             self.s3.connection("s3", "eraser", bucket="live"),
             Connection("evidence_signing", extra={"file": str(folder / "evidence_signing.key"), "origin": ORIGIN}),
             Connection("evidence_tags", extra={"folder": str(folder / "tags")}),
+            Connection(
+                "smtp_default",
+                host="127.0.0.1",
+                port=self.ports["mail"],
+                extra={"disable_ssl": True, "disable_tls": True, "from_email": "privacy@example.com"},
+            ),
+            Connection(
+                "airflow_api",
+                host="127.0.0.1",
+                port=self.ports["airflow"],
+                login="admin",
+                password=self.secret("user-admin"),
+            ),
             Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
             *(
                 Connection(

@@ -23,16 +23,27 @@ def main() -> None:
     with get_application_builder() as builder:
         security = builder.sm
         security.sync_roles()
+        wanted: dict[str, set[tuple[str, str]]] = {}
         for row in json.loads(ROLES.read_text()):
-            role = security.add_role(row["name"])
-            for action in row["action"].split(","):
-                security.add_permission_to_role(role, security.create_permission(action, row["resource"]))
+            wanted.setdefault(row["name"], set()).update((a, row["resource"]) for a in row["action"].split(","))
+        for name, rights in wanted.items():
+            role = security.add_role(name)
+            for action, resource in rights:
+                security.add_permission_to_role(role, security.create_permission(action, resource))
+            for held in list(role.permissions):
+                given = (held.action.name, held.resource.name)
+                # Rights on single DAGs come from their access_control.
+                if given not in rights and ":" not in given[1]:
+                    security.remove_permission_from_role(role, held)
         for user, role_name in DEMO_USERS.items():
-            if security.find_user(username=user) is None:
+            found, role = security.find_user(username=user), security.find_role(role_name)
+            if found is None:
                 security.add_user(
-                    user, "Demo", user.title(), f"{user}@example.com", security.find_role(role_name),
-                    password=stack.secret(f"user-{user}"),
-                )  # fmt: skip
+                    user, "Demo", user.title(), f"{user}@example.com", role, password=stack.secret(f"user-{user}")
+                )
+            elif found.roles != [role]:
+                found.roles = [role]
+                security.update_user(found)
 
 
 if __name__ == "__main__":
