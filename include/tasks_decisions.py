@@ -244,8 +244,31 @@ def manual(run: Run) -> dict[str, int]:
     return made
 
 
+@task(trigger_rule="all_done", multiple_outputs=False)
+def sweep(run: Run) -> dict[str, str]:
+    """List what was created or changed at each place since the last time, and notice who is there again."""
+    from functools import partial
+
+    from include import database, processors
+    from include.accounts import Accounts
+    from include.accounts_find import owners
+    from include.disposals.resurfacing import sweep_places
+    from include.tasks import connection, site
+
+    with opened(run) as context:
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            places = {name: partial(site, context, name, accounts) for name in processors.names()}
+            reader = Accounts(accounts, context.schedule.processors["own_database"].settings)
+            swept = sweep_places(context, places, partial(owners, reader), now=datetime.now(UTC))
+        finally:
+            accounts.dispose()
+    print(", ".join(f"{place} {code}" for place, code in swept.items()))  # noqa: T201
+    return swept
+
+
 def after_acts(run: Any, _own: Any, advanced: list[Any]) -> Any:
-    """Wire what follows a night's acts: requests to people. The last of it is what sealing waits for."""
-    asked = manual(run)
-    advanced >> asked
-    return asked
+    """Wire what follows a night's acts: requests to people, then the sweep. Sealing waits for the last of it."""
+    asked, swept = manual(run), sweep(run)
+    advanced >> asked >> swept
+    return swept

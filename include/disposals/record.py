@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import among, disposal, locator
+from include.disposals import tombstones
 from include.disposals.context import Context, Decision
 from include.evidence.entries import is_code
 from include.evidence.log import stage
@@ -148,6 +149,7 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
         ),
         [_values(rows[c.result.disposal_id], c) for c in changes],
     )  # fmt: skip
+    tombstones.settle(connection, context, {c.result.disposal_id: c.result.outcome for c in changes if c.closed_on})
     over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
     if over:
         connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))

@@ -245,6 +245,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "anchored": _BASE | {"log_size", "log_root"},
     "processor_ended": _BASE | {"processor"},
     "restored": _BASE,
+    "swept": _BASE | {"processor", "code", "counts"},
     "corrected": _BASE | {"code"},
 }
 """Every event, and the keys it must have."""

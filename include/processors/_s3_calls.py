@@ -98,6 +98,11 @@ class Bucket:
             if row["Key"].startswith(prefix)
         ]
 
+    def written(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield key and time of every version below a prefix; a delete marker is not data."""
+        for page in self._pages("list_object_versions", "Name", prefix):
+            yield from ((row["Key"], row["LastModified"]) for row in page.get("Versions", ()))
+
     def uploads(self, account_ids: Iterable[str]) -> dict[str, list[Upload]]:
         """Return the unfinished uploads of some accounts, from one listing over what their prefixes share."""
         prefixes = {self.place.prefix(a): a for a in account_ids}

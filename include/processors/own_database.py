@@ -10,14 +10,14 @@ along: consent, balances, disputes, corrections, instructions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from include.accounts_tables import Tables
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors import _own_database_records as records
 from include.processors import _own_database_scan as scan
 from include.processors import _own_database_sql as statements
@@ -76,6 +76,10 @@ class Processor:
             return []
         with opened(self.site.connection, read_only=True) as connection, connection.cursor() as cursor:
             return records.extract(cursor, self.tables, targets, as_of=self.site.as_of)
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the accounts that have rows though no customer stands behind them."""
+        return _sweeps.own_database(self.site, self.tables, since)
 
     # -- acting ----------------------------------------------------------------------------------------------------
     def steps(self, work: Work) -> tuple[Step, ...]:

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._stripe_api import NAME, QUOTAS, Api, safe_id
 from include.processors._stripe_batch import each
 from include.processors._stripe_erase import Eraser
@@ -169,6 +169,14 @@ class Processor:
             *(Step(name, method=METHODS.get(name, "api_delete")) for name in names),
             *(Step(name, not_before=due, method=METHODS[name]) for name in ("redact", "run_redaction")),
         )
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the customers created since."""
+        return _sweeps.stripe(self.api, since, metadata_key=self.finder.policy.metadata_key)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out; every step reads first and may be repeated."""

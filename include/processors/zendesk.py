@@ -14,14 +14,14 @@ share one).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, NeedsPerson, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._zendesk_client import CHUNK, NAME, Client, Row
 from include.processors._zendesk_find import Search, Selector, same_email
 from include.processors._zendesk_proof import Proof, ids, is_scrubbed
@@ -144,6 +144,14 @@ class Processor:
         return Proof(self.client, self.site.as_of, products, days).run(work)
 
     # -- acts ------------------------------------------------------------------------------------------------------
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the users changed since."""
+        return _sweeps.zendesk(self.client, since)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
+
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out; every step reads first and may be repeated."""
         acts: dict[str, Callable[[Sequence[Work]], list[Result]]] = {

@@ -54,6 +54,12 @@ def listed(kind: str, row: dict[str, Any], params: dict[str, Any]) -> bool:
         if params.get("status") is None and row["status"] == "canceled":
             return False
         params = {name: value for name, value in params.items() if name != "status"}
+    created = params.get("created")
+    if isinstance(created, dict):
+        at, has = int(row.get("created") or 0), created.items()
+        compare = {"gte": int.__ge__, "gt": int.__gt__, "lte": int.__le__, "lt": int.__lt__}
+        if not all(compare[sign](at, int(value)) for sign, value in has if sign in compare):
+            return False
     for name in FILTERS[kind]:
         wanted = params.get(name)
         if wanted is None:
