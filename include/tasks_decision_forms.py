@@ -202,3 +202,76 @@ def sign(known: list[str]) -> dict[str, int]:
         )
     print(", ".join(f"{code} {n}" for code, n in found.items()))  # noqa: T201
     return found
+
+
+# -- a restore -----------------------------------------------------------------------------------------------------
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def reapply(run: dict[str, str], known: list[str]) -> bool:
+    """Open again what a restore undid, and ask a second person about it; return whether there is anything."""
+    from include import database
+    from include.disposals import brake, resurfacing
+    from include.disposals.record import base_entry
+    from include.evidence.log import stage
+    from include.tasks import connection, opened, site
+    from include.tasks_decisions import question
+
+    asked = form(known)
+    with opened(run) as context:
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            place = site(context, asked["processor"], accounts)
+            since = date.fromisoformat(asked["restored_to"])
+            found = resurfacing.reapply(context, asked["processor"], place, since=since, gate=UUID(run["run_id"]))
+        finally:
+            accounts.dispose()
+        entry = base_entry(context, "restored") | {
+            "processor": asked["processor"], "until": since.isoformat(), "counts": {"reopened": found},
+        }  # fmt: skip
+        with context.engine.begin() as transaction:
+            stage(transaction, [entry])
+        said = brake.ask_about(
+            context, UUID(run["run_id"]), reason="restore", by=requester(context),
+            expires=answer_until(datetime.now(UTC)),
+        )  # fmt: skip
+    get_current_context()["ti"].xcom_push(key="question", value=question(said))
+    print(f"{said.total} erasures are undone by the restore")  # noqa: T201
+    return said.digest is not None
+
+
+# -- the end of a contract -----------------------------------------------------------------------------------------
+@task.short_circuit(ignore_downstream_trigger_rules=False)
+def end_contract(run: dict[str, str], known: list[str]) -> bool:
+    """Plan everything at a processor over its quota and ask a second person; return whether anything is new."""
+    from include import database, processors
+    from include.accounts import Accounts
+    from include.disposals import brake, offboarding
+    from include.tasks import connection, opened
+    from include.tasks_decisions import question
+
+    asked = form(known)
+    name, ended_on = asked["processor"], date.fromisoformat(asked["ended_on"])
+    with opened(run) as context:
+        settings = context.schedule.processors[name].settings
+        a_night = offboarding.subjects_a_night(
+            processors.load(name).quotas,
+            share=float(settings.get("quota_share", 0.5)),
+            calls=int(settings.get("calls_per_subject", 12)),
+        )
+        accounts = database.connect(connection("accounts_db"))
+        try:
+            every = Accounts(accounts, context.schedule.processors["own_database"].settings).every()
+            ending = offboarding.plan_end(
+                context, UUID(run["run_id"]), name, ended_on, a_night=a_night, account_ids=every
+            )
+        finally:
+            accounts.dispose()
+        said = brake.ask_about(
+            context, UUID(run["run_id"]), reason="processor_ended", by=requester(context),
+            expires=answer_until(datetime.now(UTC)),
+        )  # fmt: skip
+    told = (
+        f"{ending.subjects} subjects at {name}, {ending.a_night} a night by its quota: ends on {ending.estimated_end}."
+    )
+    print(told)  # noqa: T201
+    get_current_context()["ti"].xcom_push(key="question", value=f"{told}\n\n{question(said)}")
+    return said.digest is not None

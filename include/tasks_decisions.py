@@ -103,16 +103,22 @@ def settle(run: Run) -> str:
 def brake(run: Any, planned: Any) -> Any:
     """Wire the brake behind the planning; what it returns goes on whatever was decided, for disposals that are open."""
     judged = judge_plan(run)
+    planned >> judged
+    return gated(run, judged, subject="Far more than usual would be destroyed · 평소보다 많은 파기")
+
+
+def gated(run: Any, judged: Any, *, subject: str) -> Any:
+    """Wire a question behind a task that returns whether to ask it and pushes its text as `question`."""
     asked = Ask(
         task_id="approve_plan",
-        subject="Far more than usual would be destroyed · 평소보다 많은 파기",
-        body="{{ ti.xcom_pull(task_ids='judge_plan', key='question') }}",
+        subject=subject,
+        body="{{ ti.xcom_pull(task_ids='JUDGED', key='question') }}".replace("JUDGED", judged.operator.task_id),
         options=[APPROVE, REJECT],
         defaults=REJECT,
         retries=2,
     )
     settled = settle(run)
-    planned >> judged >> asked >> settled
+    judged >> asked >> settled
     judged >> settled
     return settled
 
@@ -136,6 +142,8 @@ REASONS = {
     "above_usual": "more than usual in all",
     "above_usual_for_a_rule": "more than usual for one rule at one place",
     "schedule_change": "the new schedule version makes due what the last one did not",
+    "restore": "erased after the restore point, and back with the restore",
+    "processor_ended": "everything at a processor whose contract ended",
     "asked_again": "an earlier night's plan was not let go",
 }
 
@@ -237,9 +245,12 @@ def tell(said: Any) -> None:
 def manual(run: Run) -> dict[str, int]:
     """Make one request a place for what only a person can do; nothing waits here."""
     from include.disposals.manual import ask_by_hand
+    from include.disposals.offboarding import close_finished
 
     with opened(run) as context:
         made = ask_by_hand(context)
+        for ended in close_finished(context):
+            print(f"nothing is left at {ended.processor}, whose contract ended on {ended.ended_on}")  # noqa: T201
     print(", ".join(f"{n} orders to {place}" for place, n in sorted(made.items())) or "nothing to ask for")  # noqa: T201
     return made
 

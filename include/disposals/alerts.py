@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from include.database import checkpoint, disposal, hold, run
 from include.database_decisions import ledger_check, manual_item, manual_order, sighting, sweep
-from include.disposals import brake, manual, stopping
+from include.disposals import brake, manual, offboarding, stopping
 from include.disposals.context import Context
 
 
@@ -19,6 +19,10 @@ def alerts(context: Context, *, now: datetime) -> list[str]:
     Reminders of manual requests are named once; everything else is said again every night until it is done.
     """
     soon, late = manual.remind(context)
+    ends = [
+        f"{e.processor}, contract ended {e.ended_on}: {e.open} disposals open, by its quota until {e.estimated_end}"
+        for e in offboarding.open_endings(context)
+    ]
     with context.engine.connect() as connection:
         found = [
             *_clocks(connection, now),
@@ -30,6 +34,7 @@ def alerts(context: Context, *, now: datetime) -> list[str]:
             *_sightings(connection),
             *_unsigned(connection, context),
             *_not_swept(connection),
+            *ends,
         ]
     return found
 

@@ -36,6 +36,8 @@ from include.processors import Result
 
 KIND = "nightly_plan"
 NOT_APPROVED = "plan_not_approved"
+BY_HAND = ("restore", "processor_ended")
+"""Reasons of what somebody started by hand; such a run says nothing about usual nights."""
 CHUNK = 1000
 TOMORROW = timedelta(days=1)
 
@@ -95,6 +97,33 @@ def judge_night(context: Context, run_id: UUID, *, by: Staff, expires: datetime)
     return _said(said)
 
 
+def ask_about(context: Context, run_id: UUID, *, reason: str, by: Staff, expires: datetime) -> Asked:
+    """Ask a second person about everything behind this run's gate: what a restore or an ended contract would destroy.
+
+    `settle` records the answer as for a night. Asked again it answers the same; with nothing there it asks nobody.
+    """
+    with context.engine.connect() as connection:
+        known = connection.execute(select(night).where(night.c.run_id == run_id)).first()
+        rows: Any = connection.execute(select(disposal).where(disposal.c.gate == run_id)).all()
+    if known is not None:
+        return _said(known)
+    digest = digest_of(r.disposal_id for r in rows) if rows else None
+    approval_id = approvals.request(context, kind=KIND, digest=digest, by=by, expires=expires) if digest else None
+    with context.engine.begin() as connection:
+        asked = {"lines": {}, "waiting": _counts(rows), "total": len(rows)}
+        connection.execute(
+            insert(night).values(
+                run_id=run_id, as_of=context.as_of, schedule_sha256=context.schedule.sha256, counts={}, asked=asked,
+                reason=reason, decision="asked" if digest else "free", digest=digest, approval_id=approval_id,
+            )
+        )  # fmt: skip
+        if digest:
+            entry = run_entry(context, run_id, "brake_set", code=reason, counts=_counts(rows), approved_sha256=digest)
+            stage(connection, [entry])
+        said = connection.execute(select(night).where(night.c.run_id == run_id)).one()
+    return _said(said)
+
+
 def settle(context: Context, run_id: UUID, *, by: Staff | None, approved: bool) -> str:
     """Record the answer (`by` None: nobody gave one) and return `free`, `approved` or `rejected`.
 
@@ -130,7 +159,8 @@ def _let_go(context: Context, row: Row[Any], by: Staff | None) -> None:
         connection.execute(
             update(disposal)
             .where(disposal.c.gate == row.run_id)
-            .values(gate=None, due_at=context.as_of, updated_at=func.now())
+            # What a quota spreads over many nights keeps its own.
+            .values(gate=None, due_at=func.greatest(disposal.c.due_at, context.as_of), updated_at=func.now())
         )
         connection.execute(update(night).where(night.c.run_id == row.run_id).values(decision="approved"))
         actor = {"actor": by.entry()} if by else {}
@@ -143,7 +173,11 @@ def _refuse(context: Context, run_id: UUID) -> None:
         rows = iter(connection.execute(select(disposal).where(disposal.c.gate == run_id)).all())
         while chunk := {str(r.disposal_id): r for r in islice(rows, CHUNK)}:
             changes = [
-                Change(Result(i, Outcome.BLOCKED, code=NOT_APPROVED), due_at=context.as_of + TOMORROW) for i in chunk
+                Change(
+                    Result(i, Outcome.BLOCKED, code=NOT_APPROVED),
+                    due_at=max(row.due_at or context.as_of, context.as_of + TOMORROW),
+                )
+                for i, row in chunk.items()
             ]
             apply(connection, context, chunk, changes)
         connection.execute(update(night).where(night.c.run_id == run_id).values(decision="rejected"))
@@ -185,7 +219,11 @@ def _earlier_nights(connection: Connection, run_id: UUID) -> list[dict[str, int]
     """Return what each earlier business date newly planned and let go, oldest first."""
     rows = connection.execute(
         select(night.c.as_of, night.c.counts)
-        .where(night.c.run_id != run_id, night.c.decision.in_(("free", "approved")))
+        .where(
+            night.c.run_id != run_id,
+            night.c.decision.in_(("free", "approved")),
+            night.c.reason.is_(None) | night.c.reason.not_in(BY_HAND),
+        )
         .order_by(night.c.as_of.desc())
         .limit(400)
     )
