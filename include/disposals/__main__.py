@@ -13,21 +13,22 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from include import database, keys
+from include import database, keys, processors
 from include.accounts import Accounts
 from include.connections import Connection
-from include.disposals import approving, guards, stopping
+from include.disposals import approving, guards, resurfacing, stopping
 from include.disposals.approvals import Staff, staff
-from include.disposals.context import Decision
+from include.disposals.context import Context, Decision
 from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
-from include.disposals.manual import open_orders
+from include.disposals.manual import Proof, answer, open_orders
 from include.errors import ConfigurationError, RetentionError
 from include.evidence.lookups import Person
 from include.evidence.tags import SubjectTags
@@ -84,6 +85,18 @@ def _parser() -> argparse.ArgumentParser:
     standing.set_defaults(carry_out=_holds)
     orders = commands.add_parser("manual", help="the open orders of what only a person can do, with the words to send")
     orders.set_defaults(carry_out=_manual)
+    proof = add("answer-manual", _answer, "give the proof that closes an order")
+    proof.add_argument("--order", required=True, type=UUID)
+    proof.add_argument("--reference", required=True, help="the number of the signed report or of the confirmation")
+    proof.add_argument("--done-on", required=True, type=date.fromisoformat)
+    proof.add_argument("--method", required=True, help="shred, incinerate, vendor_confirmation, removed, ...")
+    proof.add_argument("--executor", required=True, help="role and pseudonym, e.g. records_office:e-0012")
+    proof.add_argument("--witness", help="for paper: another person")
+    seen = commands.add_parser("sightings", help="who was erased and may be back, to be decided by a person")
+    seen.set_defaults(carry_out=_sightings)
+    decide = add("decide-sighting", _decide, "say who was seen: somebody in their own right, or to be erased again")
+    decide.add_argument("--sighting", required=True, type=UUID)
+    decide.add_argument("--as", dest="who", required=True, choices=("new_person", "erase_again"))
     status = commands.add_parser("status", help="what stands, and what a person must do")
     status.set_defaults(carry_out=_status)
     return parser
@@ -192,6 +205,47 @@ def _manual(_arguments: Arguments) -> str:
     words = {o.request_id: o for o in orders}
     texts = [f"\nTo {o.to}: {o.subject}\n{o.body}" for o in words.values()]
     return "\n".join([*told, *texts]) or "No order is open."
+
+
+def _answer(arguments: Arguments) -> str:
+    proof = Proof(arguments.reference, arguments.done_on, arguments.method, arguments.executor, arguments.witness)
+    with _context() as context:
+        site = processors.Site(
+            _connection("accounts_db"), context.schedule.processors["paper"].settings, context.as_of,
+            accounts=database.connect(_connection("accounts_db")),
+        )  # fmt: skip
+        connect = (lambda: processors.load("paper")(site)) if arguments.method in ("shred", "incinerate") else None
+        closed = answer(context, arguments.order, proof, by=_who(arguments), connect=connect)
+    return f"{closed} disposals attested."
+
+
+@contextmanager
+def _context() -> Iterator[Context]:
+    decision = _decision()
+    accounts = database.connect(_connection("accounts_db"))
+    try:
+        yield Context(
+            engine=decision.engine,
+            accounts=Accounts(accounts, decision.schedule.processors["own_database"].settings),
+            schedule=decision.schedule,
+            tags=SubjectTags(keys.epochs(_connection("evidence_tags"))),
+            wrapper=keys.wrapper(_connection("archive_kek")),
+            as_of=decision.as_of,
+        )
+    finally:
+        accounts.dispose()
+
+
+def _sightings(_arguments: Arguments) -> str:
+    with _decision().engine.connect() as connection:
+        rows = resurfacing.undecided(connection)
+    return "\n".join(f"{r.sighting_id}  {r.processor}, by {r.kind}, seen {r.seen_on}" for r in rows) or "Nobody."
+
+
+def _decide(arguments: Arguments) -> str:
+    new = arguments.who == "new_person"
+    resurfacing.decide(_decision(), arguments.sighting, new_person=new, by=_who(arguments))
+    return "Kept in mind: not asked again." if new else "Start erase_account for the account; this case is closed."
 
 
 def _status(arguments: Arguments) -> str:

@@ -22,7 +22,7 @@ from include.database import among, disposal
 from include.database_decisions import sighting, sweep, tombstone
 from include.disposals import holds, locators
 from include.disposals.claims import lock_accounts
-from include.disposals.context import Context
+from include.disposals.context import Context, Decision
 from include.disposals.record import base_entry, disposal_entry
 from include.disposals.tombstones import ACCOUNT, EMAIL, OBJECT, forget_expired
 from include.errors import ConfigurationError, DecisionRefused, ProcessorError
@@ -236,22 +236,31 @@ def _of(connection: Connection, disposal_id: UUID) -> Row[Any]:
 
 
 # -- a person's decision -------------------------------------------------------------------------------------------
-def decide(context: Context, sighting_id: UUID, *, new_person: bool, by: str) -> None:
+def undecided(connection: Connection) -> Sequence[Row[Any]]:
+    """Return the cases a person has not decided, oldest first."""
+    return connection.execute(
+        select(sighting).where(sighting.c.decided_on.is_(None)).order_by(sighting.c.seen_on, sighting.c.processor)
+    ).all()
+
+
+def decide(context: Context | Decision, sighting_id: UUID, *, new_person: bool, by: str) -> None:
     """Record that who was seen is somebody new (or again) in their own right, or was erased and must go again.
 
     The second needs an account id to name whom; it is requested like any other erasure (`erase_account`).
     """
+    word = "new_person" if new_person else "erase_again"
+    role, _, pseudonym = by.partition(":")
     with context.engine.begin() as connection:
+        if not connection.execute(select(exists().where(sighting.c.sighting_id == sighting_id))).scalar():
+            raise DecisionRefused(f"There is no sighting {sighting_id}.")
         done = connection.execute(
             update(sighting)
             .where(sighting.c.sighting_id == sighting_id, sighting.c.decided_on.is_(None))
-            .values(decided_on=context.as_of, decision="new_person" if new_person else "erase_again", decided_by=by)
+            .values(decided_on=context.as_of, decision=word, decided_by=by)
         )
-        if (
-            not done.rowcount
-            and not connection.execute(select(exists().where(sighting.c.sighting_id == sighting_id))).scalar()
-        ):
-            raise DecisionRefused(f"There is no sighting {sighting_id}.")
+        if done.rowcount:
+            actor = {"role": role, "pseudonym": pseudonym or "unknown"}
+            stage(connection, [base_entry(context, "sighting_decided") | {"code": word, "actor": actor}])
 
 
 # -- after a restore -----------------------------------------------------------------------------------------------

@@ -245,6 +245,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "anchored": _BASE | {"log_size", "log_root"},
     "processor_ended": _BASE | {"processor"},
     "restored": _BASE,
+    "sighting_decided": _BASE | {"code", "actor"},
     "swept": _BASE | {"processor", "code", "counts"},
     "corrected": _BASE | {"code"},
 }
