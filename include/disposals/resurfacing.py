@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, exists, func, insert, select, update
+from sqlalchemy import ARRAY, Connection, Row, Text, cast, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from include.database import among, disposal
@@ -156,11 +156,30 @@ def _settle(context: Context, match: Match, owners: Owners) -> str:
     live = [f for f in context.accounts.facts(others) if f.state is not State.TERMINATED]
     if not same or live:
         return _show(context, match)
+    if _under_way(context, account_id, match.row):
+        return "under_way"  # another disposal of the same data is open: it is there because it is not gone yet
     if mine is not None and not _planned(context, mine, match.row):
         return "customer"  # the same person came back, or the term has not begun anew: theirs, and no sign of anything
     if mine is not None and mine.state is not State.TERMINATED:
         return _show(context, match)
     return "reappeared" if reopen(context, match, gate=uuid4()) else "customer"
+
+
+def _under_way(context: Context, account_id: str, row: Row[Any]) -> bool:
+    """Return whether another disposal of the same account at this place, reaching the same data, is still open."""
+    with context.engine.connect() as connection:
+        return bool(
+            connection.execute(
+                select(
+                    exists().where(
+                        disposal.c.account_id == account_id,
+                        disposal.c.processor == row.processor,
+                        disposal.c.closed_on.is_(None),
+                        disposal.c.datasets.op("&&")(cast(list(row.datasets), ARRAY(Text))),
+                    )
+                )
+            ).scalar()
+        )
 
 
 def _planned(context: Context, facts: AccountFacts, row: Row[Any]) -> bool:

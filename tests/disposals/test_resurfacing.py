@@ -160,6 +160,12 @@ def test_a_terminated_account_still_in_the_register_goes_by_todays_plan(town: To
     assert bench.row(town.disposal_id).outcome == Outcome.REAPPEARED
 
 
+def test_what_another_disposal_is_about_to_erase_is_no_sign_of_anything(town: Town, bench: Bench) -> None:
+    bench.plan("a", trigger_date=date(2026, 11, 22))
+    assert town.seen(account_id="a") == {"records": 1, "under_way": 1}
+    assert bench.row(town.disposal_id).closed_on == DAY
+
+
 def test_another_dataset_at_the_same_place_is_another_matter(town: Town) -> None:
     assert town.seen(account_id="a", datasets=("marketing",)) == {"records": 1}
 
