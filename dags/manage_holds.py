@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks, tasks_decision_forms, tasks_decisions, tasks_request_form
 
 DOC = """
 ### Holds (보류)
@@ -23,7 +23,7 @@ FORM: dict[str, Any] = {
         values_display={"place": "Place · 설정", "review": "Review · 재검토", "release": "Release · 해제"},
     ),
     "account_id": Param(
-        None, type=["null", "string"], pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", title="Account id · 계정 번호",
+        None, type=["null", "string"], pattern=tasks_request_form.ACCOUNT, title="Account id · 계정 번호",
         description="To place: the opaque id, never an e-mail or a name. · 이메일이나 이름은 적지 않습니다.",
         section="Place · 설정",
     ),

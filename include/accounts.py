@@ -242,11 +242,17 @@ class Accounts:
                 Hold(
                     hold_id=f"{held.table}:{key}",
                     kind=held.kind,
-                    datasets=self._evidence(named[0]) if named and named[0] else (),
+                    datasets=self._reach(held, named[0]) if named and named[0] else (),
                     placed_on=placed,
                     released_on=released,
                 ),
             )
+
+    def _reach(self, held: Held, dataset: str) -> tuple[str, ...]:
+        """Return what a hold on a dataset reaches: a correction freezes the copies too, a case keeps its evidence."""
+        if held.copies:
+            return (dataset, *self.tables.copies.get(dataset, ()))
+        return self._evidence(dataset)
 
     def _evidence(self, dataset: str) -> tuple[str, ...]:
         """Return a case's dataset and where else its evidence lies."""

@@ -115,7 +115,10 @@ class Record(_Part):
 
 
 class Held(_Part):
-    """Rows of a table that are holds: open while `released` is empty."""
+    """Rows of a table that are holds: open while `released` is empty.
+
+    `copies`: the hold reaches the copies of its dataset at every other place too (`Tables.copies`).
+    """
 
     kind: str
     table: Name
@@ -124,6 +127,7 @@ class Held(_Part):
     placed: Name
     released: Name
     dataset: Name | None = None
+    copies: bool = False
     where: Mapping[Name, str] = Field(default_factory=dict)
 
 
@@ -175,6 +179,7 @@ class Tables(_Part):
     identifiers: Identifiers = Field(default_factory=Identifiers)
     holds: tuple[Held, ...] = ()
     evidence: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
+    copies: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _theirs(self) -> Tables:

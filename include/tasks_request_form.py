@@ -61,19 +61,18 @@ RECORDS = (
 )  # fmt: skip
 """What an order may list; a test compares it with the schedule."""
 
-WHO, ORDER, GUARDIAN, MORE = (
-    "1. 요청 · The request",
-    "2. 법원 명령 · An order",
-    "3. 법정대리인 · A guardian",
-    "4. 그 밖 · More",
-)
+ORDER, GUARDIAN, MORE = "법원 명령 · An order", "법정대리인 · A guardian", "그 밖 · More"
+"""Folded sections; what every request needs stands in none, so that it is open."""
 
 
-def _choice(titles: Mapping[str, str], default: str | None, title: str, description: str, section: str) -> Param:
+def _choice(
+    titles: Mapping[str, str], default: str | None, title: str, description: str, section: str | None = None
+) -> Param:
     given = {} if default is None else {"default": default}
+    folded = {"section": section} if section else {}
     return Param(
-        **given, type="string", enum=list(titles), values_display=dict(titles), title=title,
-        description_md=description, section=section,
+        **given, **folded, type="string", enum=list(titles), values_display=dict(titles), title=title,
+        description_md=description,
     )  # fmt: skip
 
 
@@ -83,28 +82,25 @@ FORM: dict[str, Any] = {
         pattern=ACCOUNT,
         title="계정 번호 · Account id",
         description_md=(
-            "내부 계정 번호만. 이메일·이름·전화번호는 거부됩니다. `python -m include.disposals find`로 찾습니다. · "
-            "The internal id only; e-mails, names and telephone numbers are refused. Find it with "
-            "`python -m include.disposals find`."
+            "내부 계정 번호만. 이메일·이름·전화번호는 거부됩니다(찾기: 명령 find). · "
+            "The internal id only; e-mails, names and telephone numbers are refused (command find)."
         ),
-        section=WHO,
     ),
     "kind": _choice(
         KINDS, None, "요구 종류 · Kind of request", "무엇이 파기되는지는 보유 기준표가 정합니다. · "
-        "The retention schedule says what each kind reaches.", WHO,
+        "The retention schedule says what each kind reaches.",
     ),
     "received_on": Param(
         type="string", format="date", title="접수일 · Received on",
-        description_md="답변 기한(10일)이 이 날부터 시작합니다. · The 10-day clock starts on this day.", section=WHO,
+        description_md="답변 기한(10일)이 이 날부터 시작합니다. · The 10-day clock starts on this day.",
     ),
-    "channel": _choice(CHANNELS, None, "접수 경로 · Channel", "요청이 들어온 경로. · How it came in.", WHO),
+    "channel": _choice(CHANNELS, None, "접수 경로 · Channel", "요청이 들어온 경로. · How it came in."),
     "identity_check": _choice(
-        CHECKS, None, "본인 확인 · Identity check", "문서는 보관하지 않습니다. · No document is kept.", WHO
+        CHECKS, None, "본인 확인 · Identity check", "문서는 보관하지 않습니다. · No document is kept.",
     ),
     "dry_run": Param(
         True, type="boolean", title="미리보기만 · Dry run",
         description_md="켜면 미리보기만 만듭니다. · On: only the preview; nothing changes anywhere.",
-        section=WHO,
     ),
     "records": Param(
         [], type="array", items={"type": "string", "enum": list(RECORDS)}, examples=list(RECORDS), uniqueItems=True,

@@ -16,7 +16,7 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from include import tasks
-from include.errors import ConfigurationError, DecisionRefused, ProcessorError
+from include.errors import ConfigurationError, DecisionRefused, ProcessorError, RetentionError
 from include.tasks import Run, connection, opened, site
 from include.tasks_request_form import checked
 
@@ -242,9 +242,12 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
             accounts.dispose()
 
 
-@task(multiple_outputs=False)
+@task(multiple_outputs=False, trigger_rule="none_failed")
 def present(run: Run, seen: Any) -> dict[str, Any]:
-    """Compose the preview; outside a dry run store it and ask for its approval."""
+    """Compose the preview; outside a dry run store it and ask for its approval.
+
+    A request that reaches nothing has no place to look at; it is shown, approved and answered all the same.
+    """
     from include.disposals import approvals, previews, release, requests
     from include.policy.answers import answer_clocks, strictest
 
@@ -258,7 +261,7 @@ def present(run: Run, seen: Any) -> dict[str, Any]:
         shown = previews.body(
             plan,
             asked,
-            [line for lines in seen for line in lines],
+            [line for lines in seen or () for line in lines],
             context.schedule,
             clock=strictest(answer_clocks(asked.received_on, context.schedule)),
             subject_tag=context.tags.tag(form["account_id"], epoch=epoch),
@@ -302,7 +305,9 @@ def answered() -> bool:
     return True
 
 
-@task.short_circuit(ignore_downstream_trigger_rules=True, trigger_rule="none_failed", retries=0)
+@task.short_circuit(
+    ignore_downstream_trigger_rules=True, trigger_rule="none_failed", retries=3, retry_delay=timedelta(seconds=5)
+)
 def release(run: Run, shown: dict[str, Any]) -> Run:
     """Record the decision; hand the run out only with an approval of this very preview by somebody else."""
     from include.disposals import release as releasing
@@ -328,7 +333,8 @@ def _approved(context: Context, row: Any, decision: Any, approval_id: UUID, dige
     from include.disposals import approvals, requests
 
     if decision is None:
-        raise DecisionRefused("There is no answer to the approval (a task marked as success proves nothing).")
+        # A `Reject` skips what follows before it leaves its answer, so the answer may be a moment late.
+        raise RetentionError("There is no answer to the approval (a task marked as success proves nothing).")
     user = (decision.get("responded_by_user") or {}).get("name")
     yes = ApprovalOperator.APPROVE in decision["chosen_options"]
     by = approvals.staff(str(user), "approver", context.wrapper) if user else None

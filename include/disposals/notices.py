@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from include.evidence.words import both, one
 from include.outcomes import Outcome
 from include.policy.answers import section
 from include.policy.parts import Title
@@ -156,17 +157,18 @@ class _Named:
     def hold(self, row: Row[Any]) -> str:
         """Return why a disposal is held."""
         kind = (row.code or "").removeprefix("hold_").upper()
-        return self.of(self.schedule.holds[kind].title) if kind in self.schedule.holds else (row.code or "")
+        known = self.schedule.holds.get(kind)
+        return self.of(known.title) if known else one(both(row.code or ""), self.lang)
 
 
 def _kept(preview: Mapping[str, Any], rows: Sequence[Row[Any]], named: _Named, words: _Words) -> Iterable[str]:
     laws: dict[tuple[str, str], list[str]] = {}
-    for one in preview["kept"]:
-        laws.setdefault((one["rule_id"], one["until"]), []).append(one["item"])
+    for line in preview["kept"]:
+        laws.setdefault((line["rule_id"], line["until"]), []).append(line["item"])
     for (rule, until), listed in sorted(laws.items()):
         yield f"{named.law(rule)} ({until} {words.until}): {', '.join(listed)}"
-    for one in preview["minimums"]:
-        yield f"{named.law(one['rule_id'])} ({one['last_day']} {words.until}): {named.line(one)}"
+    for line in preview["minimums"]:
+        yield f"{named.law(line['rule_id'])} ({line['last_day']} {words.until}): {named.line(line)}"
     for row in rows:
         if row.outcome == Outcome.RETAINED:
             yield f"{named.row(row)} ({row.until} {words.until}, {row.basis or row.code or ''})"
@@ -177,10 +179,10 @@ def _kept(preview: Mapping[str, Any], rows: Sequence[Row[Any]], named: _Named, w
 def _waiting(row: Row[Any], named: _Named, words: _Words) -> str:
     """Return a dated line: until when this place takes, or when it is looked at again."""
     day = row.until or row.due_at or row.destroy_by
-    return f"{named.row(row)} ({words.step} {day}, {row.code or row.outcome})"
+    return f"{named.row(row)} ({words.step} {day}, {one(both(row.code or row.outcome), named.lang)})"
 
 
 def _refused(preview: Mapping[str, Any], named: _Named, words: _Words) -> Iterable[str]:
-    for one in preview["refused"]:
-        place = named.of(named.schedule.processors[one["processor"]].title)
-        yield f"{place} ({one['code']}, {one['law']})" + (f"; {words.offer}" if one["offer"] else "")
+    for line in preview["refused"]:
+        place = named.of(named.schedule.processors[line["processor"]].title)
+        yield f"{place} ({line['code']}, {line['law']})" + (f"; {words.offer}" if line["offer"] else "")

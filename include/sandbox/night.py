@@ -36,6 +36,7 @@ from include.sandbox.stack import STANDINS, Stack, code_version
 
 SEOUL = ZoneInfo("Asia/Seoul")
 DAG = "nightly_retention"
+BY_HAND = ("erase_account", "answer_request")
 
 
 def run(stack: Stack, *, as_of: date | None, accounts: int, seed: int) -> None:
@@ -111,6 +112,9 @@ def ui(stack: Stack) -> None:
         with step("Airflow starts"):
             airflow.prepare(stack)
             airflow.start(stack)
+        with step("the DAGs a person starts are unpaused"):
+            for dag in BY_HAND:
+                airflow.Api(stack, "admin").wait_for_dag(dag)
     except BaseException:
         stack.stop()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,65 @@ def test_a_decision_is_started_by_hand_and_only_a_stop_needs_no_unpausing(bag: d
     assert dag["run_types"] == ["manual"]
     assert dag["paused"] is (dag_id != "global_stop")
     assert dag["doc"]
+
+
+def test_the_requests_dag_ends_in_its_report_and_asks_before_it_releases(bag: dict) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"]["erase_account"]
+    assert (dag["leaves"], dag["run_types"], dag["paused"], dag["start"]) == (["report"], ["manual"], True, "None")
+    tasks = dag["tasks"]
+    for task in ("archive", "seal_plan", "seal", "export", "report"):
+        assert tasks[task]["rule"] == "all_done"
+    assert (tasks["approve"]["up"], tasks["answered"]["up"]) == (["really"], ["approve"])
+    assert "answered" in tasks["release"]["up"]
+    batches = [t for name, t in tasks.items() if name.endswith(".batches")]
+    assert len(batches) == 8
+    assert all("release" in t["up"] for t in batches)
+    assert "notice_sent" in tasks["contact_batches"]["up"]
+
+
+def test_nobody_but_the_operator_may_start_a_request_and_silence_is_a_refusal(bag: dict) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"]["erase_account"]
+    starters = {role for role, rights in dag["access"].items() if "can_create" in rights.get("DAG Runs", ())}
+    assert starters == {"RetentionOperator"}
+    for name in ("approve", "approve_more"):
+        asked = dag["tasks"][name]
+        assert (asked["defaults"], asked["retries"], asked["answer_within"]) == (["Reject"], 3, 86_400.0)
+
+
+def test_every_field_of_the_form_is_a_choice_a_date_or_a_number_in_two_languages(bag: dict) -> None:  # type: ignore[type-arg]
+    for dag_id in ("erase_account", "answer_request"):
+        for name, schema in bag["dags"][dag_id]["params"].items():
+            assert " · " in schema["title"], name
+            kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+            if "string" in kinds:
+                assert {"enum", "pattern", "format"} & set(schema), name
+            if schema["type"] == "array":
+                assert schema["items"]["enum"], name
+
+
+def test_the_form_knows_exactly_the_kinds_and_records_of_the_schedule(bag: dict) -> None:  # type: ignore[type-arg]
+    from include.policy import schedule
+    from include.policy.requests import listable
+
+    known = schedule.load()
+    assert known.requests is not None
+    params = bag["dags"]["erase_account"]["params"]
+    assert set(params["kind"]["enum"]) == {k.id for k in known.requests.kinds}
+    assert set(params["records"]["items"]["enum"]) == set(listable(known))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("a0102", True), ("1", True), ("10", True), ("acct_1001", True), ("7f3c-22", True),
+        ("someone@example.com", False), ("김표본0001", False), ("Sample Person 0002", False), ("Kim", False),
+        ("kim.minsu1", False), ("010-1234-5678", False), ("01012345678", False), ("123-45-67890", False),
+        ("+821012345678", False), ("", False), ("a" * 65 + "1", False), ("a1\n", False),
+    ],
+)  # fmt: skip
+def test_only_an_opaque_id_fits_the_account_field(bag: dict, value: str, fits: bool) -> None:  # type: ignore[type-arg]
+    pattern = bag["dags"]["erase_account"]["params"]["account_id"]["pattern"]
+    assert bool(re.fullmatch(pattern.removesuffix("$"), value)) is fits
 
 
 def test_every_processor_has_one_group_with_its_own_pool(bag: dict) -> None:  # type: ignore[type-arg]

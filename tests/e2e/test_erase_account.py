@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text, update
 
 from include.database_requests import request
 from include.disposals import Context
@@ -249,15 +249,89 @@ def test_a_rejection_releases_nothing_and_leaves_the_request_open(rig: Rig) -> N
     assert (row.status, row.closed_on) == ("approval_rejected", None)
 
 
-def test_a_notice_by_post_is_attested_with_a_reference(rig: Rig) -> None:
-    run = rig.start("operator", rig.form(rig.account("ended_yesterday"), notice_by="post"))
+def test_clearing_what_a_rejection_skipped_erases_nothing(rig: Rig) -> None:
+    account = rig.account("mixed_case_email")
+    run = rig.start("operator", rig.form(account))
+    rig.waits(run)
+    assert rig.answer("approver", run, "Reject") == 200
+    assert rig.ended(run)["run"] == "success"
+    before = rig.changing()
+    cleared = {
+        "dry_run": False, "only_failed": False, "dag_run_id": run, "reset_dag_runs": True,
+        "task_ids": ["own_database.batches", "own_database.locate", "own_database.advance"],
+    }  # fmt: skip
+    rig.users["admin"].call("POST", f"/dags/{DAG}/clearTaskInstances", json=cleared)
+    assert rig.ended(run)["own_database.advance"] != "success"
+    assert rig.changing() == before
+    assert len(rig.context.accounts.facts([account])) == 1
+
+
+def test_marking_the_approval_as_success_releases_nothing(rig: Rig) -> None:
+    account = rig.account("mixed_case_email")
+    run = rig.start("operator", rig.form(account))
+    rig.waits(run)
+    before = rig.changing()
+    path = f"/dags/{DAG}/dagRuns/{run}/taskInstances/approve"
+    rig.users["admin"].call("PATCH", path, json={"new_state": "success"})
+    states = rig.ended(run)
+    assert (states["run"], states["release"]) == ("failed", "failed")
+    assert rig.changing() == before
+    assert len(rig.context.accounts.facts([account])) == 1
+
+
+def test_a_notice_that_fails_asks_a_person_on_the_day_before_the_limit_and_blocks_no_other_place(rig: Rig) -> None:
+    account = rig.account("ended_yesterday")
+    (rig.stack.local / "mail" / "refuse").touch()
+    run = rig.start("operator", rig.form(account, received_on=(TODAY - timedelta(days=9)).isoformat()))
     rig.waits(run)
     assert rig.answer("approver", run) == 200
     rig.waits(run, "attest")
+    outcomes = rig.items(run)
+    assert outcomes.pop("own_database/account") == "awaiting"
+    assert not {"planned", "located", "archived", "attempted", "accepted", "failed"} & set(outcomes.values())
+    assert rig.request(run).notice_state == "pending"
     assert rig.answer("approver", run, "Sent by post · 우편 발송", "attest", reference="RR123456785KR") == 200
     states = rig.ended(run)
     assert states["run"] == "success", states
     assert rig.request(run).status == "answered"
+    assert rig.items(run)["own_database/account"] == "confirmed_absent"
+    (rig.stack.local / "mail" / "refuse").unlink()
+
+
+def test_a_runs_form_is_deleted_days_after_its_certificate(rig: Rig) -> None:
+    with rig.context.engine.connect() as connection:
+        answered = connection.execute(select(request).where(request.c.status == "answered")).first()
+    assert answered is not None
+    run = answered.airflow_run_id
+    admin = rig.users["admin"]
+    admin.wait_for_dag("forget_requests")
+    api = admin._client
+
+    def forget() -> int:
+        started = admin.trigger("forget_requests", {})
+        states = [state for state, _ in admin.follow("forget_requests", started)]
+        assert states[-1] == "success"
+        return api.get(f"/api/v2/dags/{DAG}/dagRuns/{run}").status_code
+
+    assert forget() == 200
+    airflows = create_engine(f"postgresql+psycopg://postgres:@/airflow?host={rig.stack.postgres.socket_dir}")
+    with airflows.begin() as connection:
+        connection.execute(
+            text("UPDATE dag_run SET end_date = end_date - interval '40 days' WHERE run_id = :r"), {"r": run}
+        )
+    assert forget() == 200  # ended long ago, certified just now
+    with rig.context.engine.begin() as connection:
+        connection.execute(
+            update(request)
+            .where(request.c.airflow_run_id == run)
+            .values(certified_at=datetime.now(UTC) - timedelta(days=40))
+        )
+    assert forget() == 404
+    with airflows.connect() as connection:
+        for table in ("dag_run", "task_instance", "xcom", "rendered_task_instance_fields"):
+            left = connection.execute(text(f"SELECT count(*) FROM {table} WHERE run_id = :r"), {"r": run}).scalar_one()
+            assert (table, left) == (table, 0)
+    airflows.dispose()
 
 
 def test_no_mail_and_no_name_stands_in_airflow(rig: Rig) -> None:

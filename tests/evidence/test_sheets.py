@@ -170,7 +170,7 @@ def test_an_answered_request_of_a_person_counts_its_days(tmp_path: Path) -> None
         base("request_answered", code="refused", basis="R-05", as_of="2026-11-29", **who),
     ]  # fmt: skip
     (row,) = tables(folder(tmp_path, entries))[6][1:]
-    assert row[4:10] == ["예 · yes", "2026-12-05", "2026-11-29", "4", "refused", "R-05"]
+    assert row[4:10] == ["예 · yes", "2026-12-05", "2026-11-29", "4", "거절 · refused", "R-05"]
 
 
 def test_times_are_korean_with_their_offset(sheets: dict[int, list[list[str]]]) -> None:

@@ -10,7 +10,6 @@ from include.errors import DecisionRefused, ScheduleError
 from include.policy import schedule
 from include.policy.facts import AccountFacts, Event, Hold, State
 from include.policy.requests import EVENT, ORDER, Asked, RequestPlan, Unfounded, listable, plan_request
-from include.tasks_request_form import KINDS, RECORDS
 
 KNOWN = schedule.load()
 DAY = date(2026, 11, 26)
@@ -31,12 +30,6 @@ def asked(kind: str, facts: AccountFacts, *holds: Hold, **more: object) -> Reque
 def reached(plan: RequestPlan) -> set[str]:
     """Return `processor/dataset` of everything the plan reaches."""
     return {f"{d.processor}/{x}" for d in plan.disposals for x in d.datasets}
-
-
-def test_the_form_offers_exactly_the_kinds_and_records_of_the_schedule() -> None:
-    assert KNOWN.requests is not None
-    assert set(KINDS) == {k.id for k in KNOWN.requests.kinds}
-    assert set(RECORDS) == set(listable(KNOWN))
 
 
 @pytest.mark.parametrize("kind", ["termination", "erasure", "consent_withdrawal", "court_erase"])
