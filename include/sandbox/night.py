@@ -36,7 +36,10 @@ from include.sandbox.stack import STANDINS, Stack, code_version
 
 SEOUL = ZoneInfo("Asia/Seoul")
 DAG = "nightly_retention"
-BY_HAND = ("erase_account", "answer_request")
+BY_HAND = (
+    "erase_account", "answer_request", "manage_holds", "answer_manual", "cpo_check", "after_restore",
+    "offboard_processor",
+)  # fmt: skip
 
 
 def run(stack: Stack, *, as_of: date | None, accounts: int, seed: int) -> None:
