@@ -118,8 +118,8 @@ def gated(run: Any, judged: Any, *, subject: str) -> Any:
         retries=2,
     )
     settled = settle(run)
+    # Not `judged >> settled`: a short circuit skips what stands right behind it, and nothing would be worked on.
     judged >> asked >> settled
-    judged >> settled
     return settled
 
 
@@ -194,7 +194,6 @@ def second_person(task_id: str, *, first: Any, subject: str, body: str, finish: 
         task_id=task_id, subject=subject, body=body, options=[APPROVE, REJECT], defaults=REJECT, retries=2
     )  # fmt: skip
     first >> asked >> finish
-    first >> finish
     return finish
 
 

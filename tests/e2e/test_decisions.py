@@ -96,8 +96,26 @@ def test_a_rejected_night_acts_on_nothing(town: Town) -> None:
     assert waiting == town.one(select(func.count()).select_from(disposal))[0] > 200
 
 
+def test_it_is_asked_again_and_carried_out_once_somebody_lets_it_go(town: Town) -> None:
+    before = town.changing()
+    run_id = town.start("nightly_retention", {}, "admin")
+    assert town.finish("nightly_retention", run_id, {"approve_plan": ("approver", "Approve")}) == "success"
+    assert town.one(select(night.c.decision).order_by(night.c.judged_at)) == ["rejected", "approved"]
+    assert town.changing() > before
+    assert town.one(select(func.count()).where(disposal.c.code == "plan_not_approved")) == [0]
+
+
+def test_a_usual_night_asks_nobody_and_works_on_everything(town: Town) -> None:
+    run_id = town.start("nightly_retention", {}, "admin")
+    assert town.finish("nightly_retention", run_id) == "success"
+    *_, (_, tasks) = airflow.Api(town.stack, "admin").follow("nightly_retention", run_id)
+    states = {t["task_id"]: t["state"] for t in tasks}
+    assert (states["approve_plan"], states["settle"]) == ("skipped", "success")
+    assert {states[name] for name in states if name.endswith(".batches")} == {"success"}
+
+
 def test_a_hold_is_placed_and_written_off_by_two(town: Town) -> None:
-    account = town.one(select(disposal.c.account_id).limit(1))[0]
+    account = town.one(select(disposal.c.account_id).where(disposal.c.account_id.is_not(None)).limit(1))[0]
     due = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     placing = {
         "action": "place", "account_id": account, "kind": "H-2", "reason": "invoice_open", "review_due": due,
