@@ -90,6 +90,16 @@ class Accounts:
             if dates.event == event:
                 yield dates.due(latest)
 
+    def every(self) -> Iterator[str]:
+        """Yield the id of every account in the register, in order, without loading them at once."""
+        register = self.tables.register_row
+        statement = (
+            select(col(register.account)).select_from(self._table(register.table)).order_by(col(register.account))
+        )
+        with self._opened() as connection:
+            rows = connection.execution_options(stream_results=True, yield_per=10_000).execute(statement)
+            yield from rows.scalars()
+
     def facts(self, account_ids: Collection[str]) -> list[AccountFacts]:
         """Return what the planner needs of some accounts, from one snapshot, in the order of their ids."""
         if not account_ids:

@@ -7,7 +7,7 @@ Values are compared whole, without case; nothing of them is stored, printed or l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,25 @@ def find(accounts: Accounts, wanted: Wanted) -> list[Match]:
         for i in found
         if i in facts
     ]
+
+
+def owners(accounts: Accounts, emails: Collection[str]) -> dict[str, set[str]]:
+    """Return which accounts use each of these e-mails (any case), by the e-mail in lower case."""
+    wanted = sorted({e.lower() for e in emails})
+    found: dict[str, set[str]] = {}
+    if not wanted:
+        return found
+    with accounts._opened() as connection:
+        for place in accounts.tables.identifiers.emails:
+            name, _, value = place.partition(".")
+            statement = (
+                select(col(accounts._account_column(name)), func.lower(col(value)))
+                .select_from(accounts._table(name))
+                .where(func.lower(col(value)).op("=")(func.any(wanted)))
+            )
+            for account_id, email in connection.execute(statement):
+                found.setdefault(email, set()).add(account_id)
+    return found
 
 
 def _statements(accounts: Accounts, wanted: Wanted) -> Iterator[Select[Any]]:

@@ -133,6 +133,7 @@ def opened(run: Run | None) -> Iterator[Context]:
 def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
     """Return the processor `name`, connected."""
     from include import processors
+    from include.disposals import guards
     from include.disposals.quotas import reserver
 
     kind, found = processors.load(name), connection(name)
@@ -147,6 +148,7 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             as_of=context.as_of,
             accounts=accounts,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
+            go_on=partial(guards.check_running, context.engine),
             # Whatever the schedule calls them, the buckets our own connections name are never a place to erase.
             ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket})
             | {str(c.extra.get("bucket")) for c in map(_or_none, ("archive_store", "evidence_store")) if c},
@@ -173,7 +175,7 @@ def begin() -> Run:
             connections=[c for c in (*needed, *places) if c.name not in KEYS],
         )
         with context.engine.begin() as transaction:
-            guards.check_approved(transaction, context.schedule.sha256)
+            guards.check_approved(transaction, context.schedule.sha256, as_of)
         run_id = begin_run(context, airflow_run_id=str(get_current_context()["dag_run"].run_id))
     return {"run_id": str(run_id), "as_of": as_of.isoformat()}
 
@@ -360,6 +362,7 @@ def export(run: Run) -> str:
 @task(trigger_rule="all_done", retries=0, multiple_outputs=False)
 def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
+    from include.disposals.alerts import alerts
     from include.disposals.reporting import gaps, overdue, summary
     from include.disposals.requests import deadline_alerts
 
@@ -368,6 +371,8 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
+        for line in alerts(context, now=datetime.now(UTC)):
+            print(f"a person must look: {line}")  # noqa: T201
         for due in deadline_alerts(context):
             print(f"to be answered: {due}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)

@@ -205,7 +205,7 @@ class _Batch:
             ours = claims.hold(connection, self.claim)
             guards.check_not_stopped(connection)
             for sha256 in {self.rows[i].schedule_sha256 for i in group}:
-                guards.check_approved(connection, sha256)
+                guards.check_approved(connection, sha256, context.as_of)
             placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
             later = request_events.waiting_for_notice(connection, context, (self.rows[i] for i in group))
             unapproved = request_events.not_approved(connection, [self.rows[i].disposal_id for i in group])

@@ -36,6 +36,7 @@ def make_batches(context: Context, run_id: UUID, processor: str, size: int) -> l
                 only if asked else true(),
                 disposal.c.processor == processor,
                 disposal.c.closed_on.is_(None),
+                disposal.c.gate.is_(None),
                 disposal.c.due_at <= context.as_of,
             )
             .order_by(disposal.c.destroy_by, disposal.c.account_id)
@@ -102,6 +103,8 @@ def open_rows(context: Context, batch_id: str) -> list[Row[Any]]:
                 .where(
                     batch_item.c.batch_id == UUID(batch_id),
                     disposal.c.closed_on.is_(None),
+                    # Behind a gate nothing is worked on, whatever a batch or Airflow says.
+                    disposal.c.gate.is_(None),
                     disposal.c.due_at <= context.as_of,
                 )
                 .order_by(disposal.c.destroy_by, disposal.c.disposal_id)

@@ -35,7 +35,7 @@ class Discovered:
 
 
 def discover(context: Context, run_id: UUID) -> Discovered:
-    """Plan every account with something due up to `as_of` and store what is not there yet.
+    """Plan every account with something due up to `as_of` and store what is not there yet, behind the night's gate.
 
     Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
     adds nothing.
@@ -48,10 +48,11 @@ def discover(context: Context, run_id: UUID) -> Discovered:
         chunk = list({f.account_id: f for f in chunk}.values())
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
-            guards.check_approved(connection, context.schedule.sha256)
+            guards.check_approved(connection, context.schedule.sha256, context.as_of)
             plans = _plans(connection, context, chunk, computed)
             new = _new(connection, context, [p for p in plans if p is not None])
-            _store(connection, context, run_id, new)
+            made = _store(connection, context, run_id, new)
+            connection.execute(update(disposal).where(among(disposal.c.disposal_id, made)).values(gate=run_id))
             population.note(connection, context, run_id, zip(chunk, plans, strict=True))
         noted += sum(day is not None and f.terminated_on is not None and f.terminated_on <= day for f in chunk)
         unplannable += plans.count(None)
@@ -190,7 +191,7 @@ def due_counts(connection: Connection, as_of: date) -> dict[str, int]:
     """Return how many open disposals are due per processor."""
     rows = connection.execute(
         select(disposal.c.processor, func.count())
-        .where(disposal.c.closed_on.is_(None), disposal.c.due_at <= as_of)
+        .where(disposal.c.closed_on.is_(None), disposal.c.gate.is_(None), disposal.c.due_at <= as_of)
         .group_by(disposal.c.processor)
     )
     return {row[0]: row[1] for row in rows}

@@ -14,7 +14,7 @@ from include.accounts import Identifiers
 from include.archive import staging
 from include.archive.staging import ArchiveKeys
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators, request_events, settlements
+from include.disposals import claims, holds, locators, request_events, settlements, tombstones
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -25,7 +25,7 @@ from include.processors import Found, ProcessorContract, Record, Result, Subject
 
 TOMORROW = timedelta(days=1)
 KEYS = ("emails", "login_id", "name", "phones")
-NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED}
+NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED, Outcome.REAPPEARED}
 
 
 def locate_batch(
@@ -65,7 +65,7 @@ def locate_batch(
             _could_not_search(context, claim, rows, subjects, error)
             raise
         found = [refused.get(f.disposal_id, f) for f in found]
-        stored = _store(context, claim, rows, subjects, found, records, keys)
+        stored = _store(context, claim, rows, subjects, found, records, keys, getattr(processor, "objects", None))
         return dict(Counter(str(f.outcome) for f in stored))
     finally:
         claims.release(context.engine, claim)
@@ -262,6 +262,7 @@ def _store(
     found: Sequence[Found],
     records: Sequence[Record],
     keys: ArchiveKeys,
+    objects: tombstones.Objects | None,
 ) -> list[Found]:
     """Commit locators, staged archive rows, states and entries together; return what was committed."""
     by_disposal: dict[str, list[Record]] = {}
@@ -296,6 +297,7 @@ def _store(
         staging.write(connection, prepared, keys)
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
+        tombstones.prepare(connection, context, claim.processor, rows, subjects, done, objects)
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
     return list(mine.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import among, disposal, locator
+from include.disposals import tombstones
 from include.disposals.context import Context, Decision
 from include.evidence.entries import is_code, is_request_id
 from include.evidence.log import stage
@@ -30,6 +31,8 @@ class Change:
     closed_on: date | None = None
     hold_kinds: tuple[str, ...] = ()
     exceptions: tuple[Mapping[str, Any], ...] = ()
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the entry: what attests a manual step."""
 
 
 def utc_seconds(moment: datetime | None = None) -> str:
@@ -116,6 +119,7 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         hold_kinds=list(change.hold_kinds),
         counts={word(k): n for k, n in result.counts.items()} or None,
         exceptions=[dict(e) for e in (*change.exceptions, *result.exceptions)],
+        **change.proof,
     )
 
 
@@ -148,6 +152,7 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
         ),
         [_values(rows[c.result.disposal_id], c) for c in changes],
     )  # fmt: skip
+    tombstones.settle(connection, context, {c.result.disposal_id: c.result.outcome for c in changes if c.closed_on})
     over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
     if over:
         connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))

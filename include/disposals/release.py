@@ -67,8 +67,11 @@ def _link(
             continue
         mine[same.disposal_id] = one
         if same.closed_on is None and same.outcome in ("planned", "blocked", "failed", "located", "archived"):
+            # A second person approved this very disposal, so it no longer waits for the night's plan (the brake).
             connection.execute(
-                update(disposal).where(disposal.c.disposal_id == same.disposal_id).values(due_at=context.as_of)
+                update(disposal)
+                .where(disposal.c.disposal_id == same.disposal_id)
+                .values(due_at=context.as_of, gate=None)
             )
     stored = store_planned(connection, context, new)
     mine |= dict(zip(stored, new, strict=True))

@@ -13,6 +13,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from include import keys
 from include.connections import Connection
 from include.database import checkpoint, claim, disposal, entry, run, schedule_version
+from include.disposals.brake import NOT_APPROVED
 from include.disposals.context import Context
 from include.errors import EvidenceError, ScheduleError
 from include.evidence.export import Extras, More, checkpoint_before, export
@@ -66,7 +67,11 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
                 or_(
                     disposal.c.due_at <= context.as_of,
                     and_(disposal.c.outcome == "failed", ~disposal.c.needs_person),
+                    # A plan that nobody let go is no excuse beyond the last day to destroy.
+                    and_(disposal.c.gate.is_not(None), disposal.c.destroy_by < context.as_of),
                 ),
+                # Another night's plan waits for its own second person.
+                or_(disposal.c.gate.is_(None), disposal.c.gate == run_id),
                 ~other,
             )
             .group_by(disposal.c.processor, disposal.c.outcome, disposal.c.code)
@@ -94,13 +99,15 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
 
 
 def overdue(context: Context) -> dict[str, int]:
-    """Return `{words: count}` of what passed its last day to destroy and waits for a person or a hold of the place."""
+    """Return `{words: count}` of what passed its last day to destroy and waits for a person or a hold of the place, and
+    of what a second person did not let go, whatever its day.
+    """
     with context.engine.connect() as connection:
         rows = connection.execute(
             select(disposal.c.processor, disposal.c.outcome, disposal.c.code, func.count())
             .where(
                 disposal.c.closed_on.is_(None),
-                disposal.c.destroy_by < context.as_of,
+                or_(disposal.c.destroy_by < context.as_of, disposal.c.code == NOT_APPROVED),
                 or_(
                     disposal.c.needs_person,
                     and_(disposal.c.outcome == "manual_pending", disposal.c.until < context.as_of),

@@ -193,9 +193,9 @@ def _judge(done: Audit, judged: _Judged, *, as_of: date, now: datetime) -> None:
         done.add(f"{judged.late} destructions after their last day for it, recorded since the last audit")
     yesterday, stale, overdue = (now - DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), 0, 0
     for life in judged.lives.open.values():
-        event, _, _, _, recorded = life["last"]
+        event, code, _, _, recorded = life["last"]
         stale += event == "attempted" and recorded < yesterday
-        overdue += event not in WAITS and life["identity"][-1] < as_of.isoformat()
+        overdue += (event not in WAITS or code == "plan_not_approved") and life["identity"][-1] < as_of.isoformat()
     if stale:
         done.add(f"{stale} intents older than a day have no outcome")
     if overdue:

@@ -176,6 +176,8 @@ KEYS: dict[str, Check] = {
     "backup_expires_on": DATE,
     "receipt_sha256": DIGEST,
     "counts": _counts,
+    "answer_by": MOMENT,
+    "proof_date": DATE,
     "rows": _whole(0),
     "subjects": _whole(0),
     # Objects in storage: by digest, never by name.
@@ -226,6 +228,10 @@ EVENTS: dict[str, frozenset[str]] = {
     "policy_approved": _BASE | {"policy_sha256", "policy_text_sha256", "actor"},
     "stop_set": _BASE | {"code"},
     "stop_released": _BASE,
+    "cpo_check": _BASE | {"actor", "code", "counts", "log_size", "log_root"},
+    "incident_assessed": _BASE | {"actor", "code"},
+    "manual_requested": _BASE | {"processor", "code", "counts"},
+    "manual_answered": _BASE | {"processor", "code", "method", "receipt_sha256", "proof_date", "actor"},
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
     "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},
@@ -253,6 +259,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "anchored": _BASE | {"log_size", "log_root"},
     "processor_ended": _BASE | {"processor"},
     "restored": _BASE,
+    "sighting_decided": _BASE | {"code", "actor"},
+    "swept": _BASE | {"processor", "code", "counts"},
     "corrected": _BASE | {"code"},
 }
 """Every event, and the keys it must have."""

@@ -250,6 +250,8 @@ def _required_parts(schedule: ScheduleFile) -> Iterator[Problem]:
     if deadline and (deadline.kind != "deadline" or any(t.period != Period(days=days) for t in deadline.triggers)):
         n = schedule.rules.index(deadline)
         yield ("rules", n, "triggers"), f"must be the deadline of settings.destroy_within_days, P{days}D"
+    if rules.get(schedule.settings.suppression.rule) is None:
+        yield ("settings", "suppression", "rule"), f"{schedule.settings.suppression.rule} is no rule"
     for kind in sorted(RECORD_KINDS):
         if not any(kind in t.records for rule in schedule.rules for t in rule.triggers):
             yield ("rules",), f"no rule keeps records of kind {kind}; a statutory record would be destroyed too early"

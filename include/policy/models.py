@@ -33,6 +33,36 @@ class ArchiveBucket(Bucket):
     key_backup_days: Annotated[int, Field(ge=0, le=365)]
 
 
+class Brake(Part):
+    """When a night's new disposals wait for a second person. None of these can switch the brake off.
+
+    Until `nights` earlier nights exist, more than `first_nights` new disposals stop. From then on more than `percent`
+    of the median of those nights stops, in all or for one rule at one processor, unless there are at most
+    `always_under`. More than `schedule_change` that the schedule version of the night before would not have made due
+    stop as well. Silence is a rejection `ends_before_next_minutes` before the next night.
+    """
+
+    nights: Annotated[int, Field(ge=5, le=30)]
+    first_nights: Annotated[int, Field(ge=0, le=5000)]
+    percent: Annotated[int, Field(ge=110, le=1000)]
+    always_under: Annotated[int, Field(ge=0, le=500)]
+    schedule_change: Annotated[int, Field(ge=0, le=500)]
+    ends_before_next_minutes: Annotated[int, Field(ge=10, le=720)]
+
+
+class Suppression(Part):
+    """Tombstones: the rule that gives them their term, and how far back the first sweep of a place looks."""
+
+    rule: str
+    first_sweep_days: Annotated[int, Field(ge=1, le=400)]
+
+
+class Manual(Part):
+    """What a person does by hand: the day of the reminder before it is due, and where a proof may lie in time."""
+
+    remind_days_before: Annotated[int, Field(ge=0, le=30)]
+
+
 class Settings(Part):
     """The privacy officer's choices that are not a rule of their own."""
 
@@ -55,6 +85,10 @@ class Settings(Part):
     notice_days: Annotated[int, Field(ge=7, le=365)]
     notice_days_material: Annotated[int, Field(ge=30, le=365)]
     breach_hours: Annotated[int, Field(ge=1, le=72)]
+    brake: Brake
+    suppression: Suppression
+    manual: Manual
+    ledger_check_days: Annotated[int, Field(ge=1, le=60)]
     child_age: Annotated[int, Field(ge=14, le=19)]
     archive: ArchiveBucket
     evidence: Bucket

@@ -202,6 +202,7 @@ class Site:
     as_of: date
     accounts: Engine | None = None
     reserve: Callable[[str, int], float] = lambda _quota, _calls: 0.0
+    go_on: Callable[[], None] = lambda: None
     ours: frozenset[str] = frozenset({"archive", "evidence"})
     connect: Callable[[str], Connection] = lambda name: _no_connection(name)
 

@@ -43,6 +43,7 @@ class Lists:
             params={"apikey": connection.require("apikey")},
             reserve=site.reserve,
             quota="api",
+            go_on=site.go_on,
         )
 
     def all(self) -> dict[str, Segment]:

@@ -52,6 +52,7 @@ class JsonApi:
     unknown_wait: float = 3600.0
     pause: float = 0.2
     sleep: Callable[[float], None] = time.sleep
+    go_on: Callable[[], None] = lambda: None
 
     def get(self, path: str, **params: str) -> Any:
         """Return the JSON of a read; a read without an answer is repeated."""
@@ -68,6 +69,8 @@ class JsonApi:
         """Return the JSON of one call; it is repeated only where the vendor refused to begin it for a short time."""
         for attempt in range(1, TRIES + 1):
             self._pace()
+            if method != "GET":
+                self.go_on()
             try:
                 return self._once(method, path, params or {}, body)
             except RateLimited as limited:

@@ -58,12 +58,19 @@ class Lock:
 class Bucket:
     """One place and the calls that go there."""
 
-    def __init__(self, place: Place, connection: Connection, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        connection: Connection,
+        *,
+        sleep: Callable[[float], None],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold keys
         if place.region:
             connection = replace(connection, extra={**connection.extra, "region_name": place.region})
-        self.place, self._sleep = place, sleep
+        self.place, self._sleep, self._go_on = place, sleep, go_on
         self._client: BaseClient = s3_client(connection)
         self._client.meta.events.register("after-call.s3.ListMultipartUploads", _decode)
         self._client.meta.events.register("before-call.s3.HeadBucket", no_search)
@@ -84,6 +91,11 @@ class Bucket:
             for row in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
             if row["Key"].startswith(prefix)
         ]
+
+    def written(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield key and time of every version below a prefix; a delete marker is not data."""
+        for page in self._pages("list_object_versions", "Name", prefix):
+            yield from ((row["Key"], row["LastModified"]) for row in page.get("Versions", ()))
 
     def uploads(self, account_ids: Iterable[str]) -> dict[str, list[Upload]]:
         """Return the unfinished uploads of some accounts, from one listing over what their prefixes share."""
@@ -131,6 +143,7 @@ class Bucket:
     def abort(self, uploads: Iterable[Upload]) -> None:
         """Abort uploads; one that is not there any more is as good."""
         for upload in uploads:
+            self._go_on()
             try:
                 with translated(self.place, plain=GONE):
                     self._client.abort_multipart_upload(
@@ -166,6 +179,7 @@ class Bucket:
         for start in range(0, len(together), MOST):
             chunk = together[start : start + MOST]
             entries = [{"Key": v.key, "VersionId": v.version_id} for v in chunk]
+            self._go_on()
             with translated(self.place):
                 reply = self._client.delete_objects(
                     Bucket=self.place.bucket, Delete={"Objects": entries, "Quiet": True}

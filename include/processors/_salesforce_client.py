@@ -42,6 +42,7 @@ class Client(Reads):
         def create(sf: Any) -> str:
             return str(getattr(sf.bulk2, kind)._client.create_job("hardDelete")["id"])
 
+        self._go_on()
         job = self._call(create)
         if not ID.fullmatch(job):
             raise Unreachable(NAME, "unexpected_answer")
@@ -51,7 +52,9 @@ class Client(Reads):
         """Upload the ids to an open job and close it."""
         self._safe(job, *identifiers)
         body = "Id\n" + "\n".join(identifiers) + "\n"
+        self._go_on()
         self._call(lambda sf: sf.bulk2.Job._client.upload_job_data(job, body))
+        self._go_on()
         self._call(lambda sf: sf.bulk2.Job._client.close_job(job))
 
     def abort_job(self, job: str) -> None:
@@ -104,6 +107,7 @@ class Client(Reads):
                 params = {"ids": ",".join(part), "allOrNone": "false"}
                 return list(sf.restful("composite/sobjects", params=params, method="DELETE"))
 
+            self._go_on()
             answers = self._call(delete)
             if len(answers) != len(part):  # failed rows carry no id: only the position tells them apart
                 raise Unreachable(NAME, "unexpected_answer")
@@ -119,6 +123,7 @@ class Client(Reads):
         codes: dict[str, str] = {}
         for start in range(0, len(identifiers), COLLECTION):
             part = identifiers[start : start + COLLECTION]
+            self._go_on()
             codes |= self._call(lambda sf, part=part: self._soap(sf, part))  # type: ignore[misc]
         return codes
 

@@ -106,8 +106,15 @@ def clean_code(code: object) -> str:
 class Session:
     """Logs in and runs calls; every method raises only our errors."""
 
-    def __init__(self, connection: Connection, *, daily_share: float = 0.9, patience: float = QUERY_SECONDS) -> None:
-        self._connection, self._daily_share = connection, daily_share
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        daily_share: float = 0.9,
+        patience: float = QUERY_SECONDS,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection, self._daily_share, self._go_on = connection, daily_share, go_on
         self._adapter = _Adapter(connection.endpoint_url, (TIMEOUT_SECONDS, patience))
         self._sf: Any = None
         for vendor in (

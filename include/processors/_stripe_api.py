@@ -82,7 +82,7 @@ class Api:
             raise ConfigurationError(
                 f"Connection {connection.name}: its password is no secret or restricted Stripe key (sk_… or rk_…)."
             )
-        self._reserve, self._pause, self._sleep = site.reserve, pause, sleep
+        self._reserve, self._pause, self._sleep, self._go_on = site.reserve, pause, sleep, site.go_on
         self._preview = str(connection.extra.get("stripe_version") or PREVIEW_VERSION)
         self._seen = threading.local()
         self._client = _client(connection.password, connection.endpoint_url, self._see, connection.extra)
@@ -190,6 +190,8 @@ class Api:
     def _send(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         import stripe
 
+        if method != "get":
+            self._go_on()
         self._seen.status, self._seen.headers = None, {}
         try:
             body = self._client.raw_request(method, path, **params).data

@@ -42,7 +42,12 @@ class Job:
 class Client:
     """Reads and deletes at one Zendesk account; counts its requests by `step`, which the processor sets."""
 
-    def __init__(self, connection: Connection, reserve: Callable[[str, int], float]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reserve: Callable[[str, int], float],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         subdomain = connection.require("subdomain").lower()
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", subdomain):
             raise ConfigurationError(f"Connection {connection.name}: extra 'subdomain' is not a plain subdomain.")
@@ -53,6 +58,7 @@ class Client:
         self.base, self.reserve = f"https://{subdomain}.zendesk.com", reserve
         self.step, self.counts = "check", Counter[str]()
         self._credit: dict[str, int] = {}
+        self._go_on = go_on
         for logger in ("zenpy", "urllib3"):  # at DEBUG both print addresses, which hold what we searched for
             logging.getLogger(logger).setLevel(logging.WARNING)
         self.session = requests.Session()
@@ -97,6 +103,8 @@ class Client:
     def call(self, method: str, path: str, parameters: Row | None = None, *, body: Any = None) -> Answer:
         """Carry out one call; 2xx, 403, 404, 409 and 422 are returned, everything else raises."""
         self.spend("api")
+        if method.upper() != "GET":
+            self._go_on()
         self.counts[self.step] += 1
         url = path if path.startswith("http") else f"{self.base}/api/v2{path}"
         if parameters:

@@ -14,13 +14,14 @@ of its own: a PostgreSQL warehouse is erased and counted like the accounts datab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import ClassVar, TypeVar
 
 from include.accounts_tables import Tables
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._own_database_rows import Rows
 from include.processors._own_database_sql import NAME
 from include.processors._own_database_stores import Stores, first_seen, unsearched
@@ -39,7 +40,7 @@ class Processor:
 
     def __init__(self, site: Site) -> None:
         self._as_of = site.as_of
-        self._stores = Stores.of(Tables.parse(site.settings))
+        self._site, self._stores = site, Stores.of(Tables.parse(site.settings))
         self._rows = {n: Rows(self._stores.site(site, n), self._stores.tables(n)) for n in self._stores.erased()}
 
     def check(self) -> None:
@@ -62,6 +63,10 @@ class Processor:
         for item in work:
             found.setdefault(self._stores.place(item.datasets), []).append(item)
         return [r for place, some in found.items() if place in self._rows for r in self._rows[place].extract(some)]
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the accounts that have rows in the accounts database though no customer stands behind them."""
+        return _sweeps.own_database(self._site, self._stores.main, since)
 
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Return the one step there is, unless nothing was located or the store is not erased by us."""

@@ -62,6 +62,12 @@ class Processor:
         rows = self._register.of({w.account_id for w in work})
         return [self._read(w, rows.get(w.account_id, [])) for w in work]
 
+    def attested(self, work: Sequence[Work]) -> None:
+        """Remove the papers' rows from the register, once their destruction is attested; again changes nothing."""
+        for one in work:
+            for paper_id in one.locator.get("papers", ()):
+                self._register.remove([one.account_id], paper_id=paper_id)
+
     def _read(self, work: Work, rows: Sequence[Any]) -> Result:
         if not rows and not work.locator.get("papers"):
             return Result(

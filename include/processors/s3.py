@@ -21,14 +21,14 @@ batch, and one listing of uploads for the batch. S3 publishes no quota an accoun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._s3_calls import Bucket, Lock, Version
 from include.processors._s3_errors import AGAIN, DENIED, SLOW
 from include.processors._s3_places import places, usable
@@ -55,7 +55,7 @@ class Processor:
         self._as_of = site.as_of
         self._look_again = timedelta(days=int(site.settings.get("hold_review_days", 30)))
         found = places(site.connection, site.settings, site.ours, site.connect)
-        self._buckets = [Bucket(place, connection, sleep=sleep) for place, connection in found]
+        self._buckets = [Bucket(place, connection, sleep=sleep, go_on=site.go_on) for place, connection in found]
 
     def check(self) -> None:
         """Ask every place for its versioning, which takes bucket and key to be right."""
@@ -93,6 +93,10 @@ class Processor:
         if work.locator.get("versions") or work.locator.get("uploads"):
             return (Step("delete_versions", method="delete_object_versions"),)
         return ()
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the accounts with objects written since."""
+        return _sweeps.s3(self._buckets, since)
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Delete everything under the accounts' prefixes, listed at this moment."""

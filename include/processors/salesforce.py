@@ -28,14 +28,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, RateLimited, Refused
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._salesforce_book import is_address, other_users
 from include.processors._salesforce_client import Client
 from include.processors._salesforce_deletion import (
@@ -70,7 +70,8 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         settings = site.settings
-        self.client = Client(site.connection, daily_share=float(settings.get("daily_share", 0.9)))
+        share = float(settings.get("daily_share", 0.9))
+        self.client = Client(site.connection, daily_share=share, go_on=site.go_on)
         custom, key_field = settings.get("custom_objects"), settings.get("external_key_field")
         self.layout = Layout(
             self.client,
@@ -125,6 +126,16 @@ class Processor:
             raise RateLimited(NAME, retry_after=wait, code="our_share", status=None)
         if wait > 0:
             time.sleep(wait)
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the people changed since."""
+        self._preflight()
+        self._reserve(10)
+        return _sweeps.salesforce(self.client, self.layout, since)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
 
     # -- locating ------------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors import _stripe_proof as proof
 from include.processors._stripe_api import NAME, QUOTAS, Api, Declined, safe_id, unknown_path
 from include.processors._stripe_batch import each
@@ -196,6 +196,14 @@ class Processor:
         """Return the first day on which what was located may be redacted."""
         newest = locator.get("newest")
         return date.fromisoformat(newest) + window_of(self.policy) if newest else None
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the customers created since."""
+        return _sweeps.stripe(self.api, since, metadata_key=self.finder.policy.metadata_key)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out; every step reads first and may be repeated."""

@@ -14,12 +14,13 @@ the company's own e-mails, to see that two accounts share one).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, NeedsPerson, Refused
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._zendesk_cases import cases
 from include.processors._zendesk_chat import ChatGoesOn
 from include.processors._zendesk_client import CHUNK, Client
@@ -53,7 +54,7 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.selector = Selector.of(site.settings)
-        self.client = Client(site.connection, site.reserve)
+        self.client = Client(site.connection, site.reserve, site.go_on)
         self.tickets = Tickets(self.client, site.as_of)
         self.users = Deletion(self.client, self.tickets, self.selector, site.as_of)
         self.search = Search(self.client, self.selector, self._email_owners, site.as_of)
@@ -126,6 +127,14 @@ class Processor:
         return results
 
     # -- acts ------------------------------------------------------------------------------------------------------
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the users changed since."""
+        return _sweeps.zendesk(self.client, since)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
+
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out; every step reads first and may be repeated."""
         self.client.step = step

@@ -68,21 +68,25 @@ def listed(kind: str, row: dict[str, Any], params: dict[str, Any]) -> bool:
         if params.get("status") is None and row["status"] == "canceled":
             return False
         params = {name: value for name, value in params.items() if name != "status"}
-    for name in FILTERS[kind]:
-        wanted = params.get(name)
-        if wanted is None:
-            continue
-        if name == "pending":
-            if (row.get("invoice") is None) != (wanted == "true"):
-                return False
-            continue
-        have = row.get(name)
-        if isinstance(wanted, dict):
-            if not isinstance(have, dict) or any(have.get(key) != value for key, value in wanted.items()):
-                return False
-        elif have != wanted:
-            return False
-    return True
+    if not _in_time(row, params.get("created")):
+        return False
+    return all(_fits(row, name, params[name]) for name in FILTERS[kind] if params.get(name) is not None)
+
+
+def _fits(row: dict[str, Any], name: str, wanted: Any) -> bool:
+    if name == "pending":
+        return bool((row.get("invoice") is None) == (wanted == "true"))
+    have = row.get(name)
+    if isinstance(wanted, dict):
+        return isinstance(have, dict) and all(have.get(key) == value for key, value in wanted.items())
+    return bool(have == wanted)
+
+
+def _in_time(row: dict[str, Any], created: Any) -> bool:
+    compare = {"gte": int.__ge__, "gt": int.__gt__, "lte": int.__le__, "lt": int.__lt__}
+    bounds = created.items() if isinstance(created, dict) else ()
+    at = int(row.get("created") or 0)
+    return all(compare[sign](at, int(value)) for sign, value in bounds if sign in compare)
 
 
 def merged(name: str, before: Any, value: Any) -> Any:

@@ -144,6 +144,27 @@ class Api:
             self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})["dag_run_id"]
         )
 
+    def unfinished(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs that have not ended, oldest first."""
+        asked = {"state": ["queued", "running"], "order_by": "run_after", "limit": 100}
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns", params=asked)["dag_runs"]
+        return [str(run["dag_run_id"]) for run in found]
+
+    def waiting_for_answer(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the unanswered questions of a run, each with `task_id`, `subject` and `body`."""
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails", params={"response_received": "false"})[
+            "hitl_details"
+        ]
+        return [{"task_id": h["task_instance"]["task_id"], "subject": h["subject"], "body": h["body"]} for h in found]
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, choice: str) -> None:
+        """Answer one question as this user."""
+        self.call(
+            "PATCH",
+            f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails",
+            json={"chosen_options": [choice], "params_input": {}},
+        )
+
     def follow(self, dag_id: str, run_id: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Yield the run's state and its task instances every two seconds until it ends."""
         while True:

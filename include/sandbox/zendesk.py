@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import base64
 import shlex
+import time
 from collections.abc import Sequence
 
 from werkzeug.wrappers import Request, Response
 
 from include.sandbox._zendesk_gone import Gone
-from include.sandbox._zendesk_pages import Row, digits, ids, invalid, not_found, public
+from include.sandbox._zendesk_pages import Row, digits, ids, invalid, moment, not_found, public
 from include.sandbox._zendesk_seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
 from include.sandbox.standin import Limit, Route, json_reply
 
 __all__ = ["API_TOKEN", "VARIANTS", "StandIn", "comment_row", "seed_person", "ticket_row", "user_row"]
 
 API_TOKEN = "zendesk-sandbox-token"  # noqa: S105 - the stand-in's own
+EXPORT_PAGE = 100
 
 
 def _matches(user: Row, identities: Sequence[Row], word: str) -> bool:
@@ -57,11 +59,13 @@ class StandIn(Gone):
         Limit("purge_user", 700, 600),
         Limit("deleted_listing", 10, 60),
         Limit("export", 100, 60),
+        Limit("incremental", 10, 60),
         Limit("delete_ticket", 400, 60),
     )
     routes = (
         Route("GET", "/api/v2/account/settings", "show_settings"),
         Route("GET", "/api/v2/users/me", "show_me"),
+        Route("GET", "/api/v2/incremental/users/cursor", "export_users", group="incremental"),
         Route("GET", "/api/v2/users/search", "search_users"),
         Route("GET", "/api/v2/users/show_many", "show_users"),
         Route("DELETE", "/api/v2/users/destroy_many", "delete_users"),
@@ -126,6 +130,25 @@ class StandIn(Gone):
     def not_found(self, _request: Request) -> Response:
         """A path Zendesk does not have."""
         return json_reply(404, {"error": "InvalidEndpoint", "description": "Not found"})
+
+    def export_users(self, request: Request) -> Response:
+        """GET /incremental/users/cursor: changed since `start_time`, deleted ones too, in pages by cursor."""
+        rows = sorted(
+            (u for u in self.store.all("user") if not u.get("_purged_at")),
+            key=lambda u: (moment(u["updated_at"]), u["id"]),
+        )
+        if "cursor" in request.args:
+            start = int(request.args["cursor"])
+        else:
+            since = int(request.args.get("start_time", "0"))
+            if since > time.time() - 60:  # the vendor's own clock, whatever day the sandbox plays
+                return json_reply(422, {"error": "StartTimeTooRecent", "description": "Too recent start_time."})
+            start = sum(moment(u["updated_at"]).timestamp() < since for u in rows)
+        shown = rows[start : start + EXPORT_PAGE]
+        after = start + len(shown)
+        url = f"https://sandbox.zendesk.com/api/v2/incremental/users/cursor?cursor={after}"
+        body = {"users": [public(u) for u in shown], "after_url": url, "after_cursor": str(after), "before_url": None}
+        return json_reply(200, {**body, "end_of_stream": after >= len(rows)})
 
     # -- finding users ---------------------------------------------------------------------------------------------
     def show_me(self, _request: Request) -> Response:

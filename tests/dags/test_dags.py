@@ -55,6 +55,41 @@ def test_the_report_is_the_only_leaf_and_runs_whatever_happened(bag: dict, dag_i
         assert dag["tasks"][task]["rule"] == "all_done"
 
 
+ASKING = {
+    "nightly_retention": ("judge_plan", "approve_plan", "settle"),
+    "after_restore": ("reapply", "approve_plan", "settle"),
+    "offboard_processor": ("end_contract", "approve_plan", "settle"),
+    "global_stop": ("carry_out", "approve", "release"),
+    "manage_holds": ("carry_out", "approve", "write_off"),
+}
+
+
+@pytest.mark.parametrize("dag_id", ASKING)
+def test_what_asks_a_second_person_ends_in_a_task_that_reads_the_answer(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    """The gate is data: the last task runs whatever happened to the question, and reads who answered what."""
+    first, asked, last = ASKING[dag_id]
+    tasks = bag["dags"][dag_id]["tasks"]
+    assert tasks[asked]["up"] == [first]
+    # Right behind `first` it would be skipped whenever nobody is asked, and everything after it too.
+    assert (set(tasks[last]["up"]) - {"begin"}, tasks[last]["rule"]) == ({asked}, "all_done")
+
+
+@pytest.mark.parametrize("dag_id", ["nightly_retention", "after_restore", "offboard_processor"])
+def test_nothing_is_batched_before_the_answer_is_settled(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    tasks = bag["dags"][dag_id]["tasks"]
+    batched = [t for name, t in tasks.items() if name.endswith(".batches")]
+    assert batched
+    assert all("settle" in t["up"] for t in batched)
+
+
+@pytest.mark.parametrize("dag_id", [*(d for d in ASKING if d != "nightly_retention"), "answer_manual", "cpo_check"])
+def test_a_decision_is_started_by_hand_and_only_a_stop_needs_no_unpausing(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"][dag_id]
+    assert dag["run_types"] == ["manual"]
+    assert dag["paused"] is (dag_id != "global_stop")
+    assert dag["doc"]
+
+
 def test_the_requests_dag_ends_in_its_report_and_asks_before_it_releases(bag: dict) -> None:  # type: ignore[type-arg]
     dag = bag["dags"]["erase_account"]
     assert (dag["leaves"], dag["run_types"], dag["paused"], dag["start"]) == (["report"], ["manual"], True, "None")

@@ -15,11 +15,11 @@ from include.disposals import (
     Context,
     approvals,
     begin_run,
-    guards,
     previews,
     release,
     request_events,
     requests,
+    stopping,
 )
 from include.disposals.approvals import Staff
 from include.disposals.finding import wanted_of
@@ -327,7 +327,7 @@ def test_the_global_stop_keeps_an_approved_request_from_being_released(
     _, request_id = receive(context, ada)
     change(context, request_id, plan_digest="ab" * 32, plan={"lines": []})
     approve(context, ada, ben)
-    guards.set_stop(context, reason_code="wrong_deletion", set_by="admin:e-0002")
+    stopping.set_stop(context, reason_code="wrong_deletion", set_by="admin:e-0002")
     with pytest.raises(DecisionRefused, match="global stop"):
         release.release(context, row(context, request_id), [])
 

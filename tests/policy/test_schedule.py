@@ -64,7 +64,7 @@ def test_the_policy_text_is_bound_by_its_digest() -> None:
 
 def test_every_part_of_the_policy_is_there() -> None:
     assert list(SCHEDULE.categories) == [f"D-{n:02}" for n in range(1, 18)]
-    assert list(SCHEDULE.rules) == (["R-01", "R-02i", "R-02b"] + [f"R-{n:02}" for n in range(3, 15)] + ["R-99"])
+    assert list(SCHEDULE.rules) == (["R-01", "R-02i", "R-02b"] + [f"R-{n:02}" for n in range(3, 16)] + ["R-99"])
     assert list(SCHEDULE.holds) == [f"H-{n}" for n in range(1, 8)]
     assert sorted(s.id for s in SCHEDULE.processors.values()) == sorted(
         [f"V-{n}" for n in range(1, 7)] + [f"O-{n}" for n in range(1, 4)]
@@ -95,6 +95,7 @@ def test_every_part_of_the_policy_is_there() -> None:
         ("R-12", "max", {"terminated": "P0D", "instruction": "P0D"}, "26(8)"),
         ("R-13", "max", {"guardian_refused": "P5D", "guardian_request_closed": "P0D"}, "13"),
         ("R-14", "max", {"terminated": "P0D", "processor_contract_ended": "P0D"}, "5"),
+        ("R-15", "deadline", {"expired": "P3Y"}, "21(2)"),
         ("R-99", "deadline", {"expired": "P5D"}, "21(1)"),
     ],
 )

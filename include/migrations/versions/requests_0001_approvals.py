@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "requests_0001"
-down_revision = "stripe_0001"
+down_revision = "evidence_0003"
 branch_labels = None
 depends_on = None
 

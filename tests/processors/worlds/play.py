@@ -355,5 +355,5 @@ def playing(stage: Stage, world: World) -> Iterator[Play]:
             yield Play(stage, world)
     finally:
         with stage.context.engine.begin() as connection:
-            for table in ("batch_item", "locator", "archive_link", "claim", "disposal"):
+            for table in ("batch_item", "locator", "archive_link", "claim", "tombstone", "sighting", "disposal"):
                 connection.execute(text(f"DELETE FROM retention.{table}"))
