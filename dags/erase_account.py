@@ -46,10 +46,8 @@ def erase_account() -> None:
         run, tasks_requests.preview.partial(run=run).expand(processor=tasks_requests.places(run))
     )
     asked = tasks_requests.ask_for_approval()
-    answered = tasks_requests.answered()
-    tasks_requests.really(shown) >> asked >> answered
-    released = tasks_requests.release(run, shown)
-    answered >> released
+    tasks_requests.really(shown) >> asked
+    released = tasks_requests.release(run, shown, asked.output)
     tasks.carry_through(released, start=released, finish=tasks_requests_end.finish, judge=tasks_requests_end.judged)
 
 

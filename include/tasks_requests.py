@@ -11,12 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from include import tasks
-from include.errors import ConfigurationError, DecisionRefused, ProcessorError, RetentionError
+from include.errors import ConfigurationError, DecisionRefused, ProcessorError
 from include.tasks import Run, connection, opened, site
 from include.tasks_request_form import checked
 
@@ -285,9 +285,21 @@ def really(shown: dict[str, Any]) -> bool:
     return shown["approval_id"] is not None
 
 
-def ask_for_approval() -> ApprovalOperator:
+class Approval(ApprovalOperator):
+    """An approval whose answer is data alone, `Reject` too.
+
+    Airflow's own skips what follows a `Reject` and then leaves no answer behind, which nobody could tell from a task
+    marked as success.
+    """
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Return the answer, whatever it is."""
+        return HITLOperator.execute_complete(self, context, event)
+
+
+def ask_for_approval() -> Approval:
     """Return the approval by a second person: silence and `Reject` release nothing."""
-    return ApprovalOperator(
+    return Approval(
         task_id="approve",
         subject="파기 승인 · Approve this erasure? ({{ params.kind }}, {{ params.account_id }})",
         body="{{ ti.xcom_pull(task_ids='present')['body'] }}",
@@ -299,22 +311,13 @@ def ask_for_approval() -> ApprovalOperator:
     )
 
 
-@task(task_id="answered")
-def answered() -> bool:
-    """Absorb what `Reject` skips, so that `release` runs on the data of the answer and never on the state of a task."""
-    return True
-
-
-@task.short_circuit(
-    ignore_downstream_trigger_rules=True, trigger_rule="none_failed", retries=3, retry_delay=timedelta(seconds=5)
-)
-def release(run: Run, shown: dict[str, Any]) -> Run:
+@task.short_circuit(ignore_downstream_trigger_rules=True, retries=0)
+def release(run: Run, shown: dict[str, Any], decision: dict[str, Any] | None) -> Run:
     """Record the decision; hand the run out only with an approval of this very preview by somebody else."""
     from include.disposals import release as releasing
     from include.disposals import requests
 
     form = _form()
-    decision = get_current_context()["ti"].xcom_pull(task_ids="approve")
     with opened(run) as context:
         with context.engine.connect() as transaction:
             row = requests.of_run(transaction, UUID(run["run_id"]))
@@ -333,8 +336,7 @@ def _approved(context: Context, row: Any, decision: Any, approval_id: UUID, dige
     from include.disposals import approvals, requests
 
     if decision is None:
-        # A `Reject` skips what follows before it leaves its answer, so the answer may be a moment late.
-        raise RetentionError("There is no answer to the approval (a task marked as success proves nothing).")
+        raise DecisionRefused("There is no answer to the approval (a task marked as success proves nothing).")
     user = (decision.get("responded_by_user") or {}).get("name")
     yes = ApprovalOperator.APPROVE in decision["chosen_options"]
     by = approvals.staff(str(user), "approver", context.wrapper) if user else None

@@ -11,13 +11,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, RetryDecision, RetryPolicy, get_current_context, task
 
 from include import tasks
 from include.errors import DecisionRefused, RetentionError
 from include.tasks import Run, connection, opened
-from include.tasks_requests import ANSWER_WITHIN, REFERENCE, _approved, _me
+from include.tasks_requests import ANSWER_WITHIN, REFERENCE, Approval, _approved, _me
 
 if TYPE_CHECKING:
     from include.disposals import Context
@@ -82,9 +82,9 @@ def differences(run: Run) -> dict[str, Any]:
     return {"digest": digest, "approval_id": str(asked), "body": "\n".join(lines)}
 
 
-def ask_about_differences() -> ApprovalOperator:
+def ask_about_differences() -> Approval:
     """Return the second question: records that were found after the preview."""
-    return ApprovalOperator(
+    return Approval(
         task_id="approve_more",
         subject="미리보기 이후 추가 발견 · More was found than was approved",
         body="{{ ti.xcom_pull(task_ids='differences')['body'] }}",
