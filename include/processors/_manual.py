@@ -52,6 +52,20 @@ REQUESTS: Mapping[str, ManualRequest] = {
             proof=("who removed labels and favourites, and when", "the vendor's reply, if there is one"),
         ),
         ManualRequest(
+            code="paper_destruction_order",
+            to="records office",
+            subject="파기 지시 {request_id} / destruction order {request_id}",
+            body=(
+                "다음 상자의 해당 문서를 {due}까지 파쇄 또는 소각하고 입회자와 함께 서명하십시오. "
+                "Shred or burn the papers of the listed boxes by {due}, with a witness, and sign the report."
+            ),
+            proof=(
+                "method and date per box",
+                "names of executor and witness, two people",
+                "the signed report's digest",
+            ),
+        ),
+        ManualRequest(
             code="store_erasure_order",
             to="the owner of the store that the entry's basis names",
             subject="파기 지시 {request_id} / erasure order {request_id}",
@@ -64,20 +78,6 @@ REQUESTS: Mapping[str, ManualRequest] = {
                 "the command or procedure used, and when",
                 "the empty result of looking again",
                 "the last day on which a backup of the store may hold it",
-            ),
-        ),
-        ManualRequest(
-            code="paper_destruction_order",
-            to="records office",
-            subject="파기 지시 {request_id} / destruction order {request_id}",
-            body=(
-                "다음 상자의 해당 문서를 {due}까지 파쇄 또는 소각하고 입회자와 함께 서명하십시오. "
-                "Shred or burn the papers of the listed boxes by {due}, with a witness, and sign the report."
-            ),
-            proof=(
-                "method and date per box",
-                "names of executor and witness, two people",
-                "the signed report's digest",
             ),
         ),
     )
