@@ -83,13 +83,13 @@ class Rows:
     def _erase_in_parts(self, targets: Sequence[Target]) -> None:
         """Erase very many rows by key, each part in a transaction of its own, children first.
 
-        Rows a law may keep are left to the one transaction that compares them with what was extracted; so is whatever
-        a reference refuses here.
+        Rows a law may keep, and who they are of, are left to the one transaction that compares them with what was
+        extracted; so is whatever a reference refuses here.
         """
         with opened(self._connection, read_only=True) as connection, connection.cursor() as cursor:
             now = statements.rows_of_records(cursor, self.tables, targets)
         same = [t for t in targets if not _grew(t.rows, now.get(t.disposal_id, {}))]
-        kept = {r.table for r in self.tables.records}
+        kept = {r.table for r in self.tables.records} | {i.table for i in self.tables.identity}
         try:
             for name in self.tables.tables:
                 while name not in kept and same:

@@ -77,6 +77,10 @@ def first_seen(as_of: date) -> dict[str, str]:
 
 def unsearched(name: str, store: Store, work: Work) -> Result:
     """Return the end at a store without a connection: a date on which everything has lapsed, or a person's due day."""
+    if "since" not in work.locator:
+        raise ConfigurationError(
+            f"Processor {NAME}: disposal {work.disposal_id} was not located in store {name}; locate it again."
+        )
     since = date.fromisoformat(work.locator["since"])
     if store.expires_within_days is not None:
         return Result(

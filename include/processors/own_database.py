@@ -19,12 +19,12 @@ from datetime import datetime
 from typing import ClassVar, TypeVar
 
 from include.accounts_tables import Tables
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, ProcessorError
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._own_database_rows import Rows
 from include.processors._own_database_sql import NAME
-from include.processors._own_database_stores import Stores, first_seen, unsearched
+from include.processors._own_database_stores import MAIN, Stores, first_seen, unsearched
 
 Item = TypeVar("Item", Subject, Work)
 Answer = TypeVar("Answer", Found, Result)
@@ -42,15 +42,25 @@ class Processor:
         self._as_of = site.as_of
         self._site, self._stores = site, Stores.of(Tables.parse(site.settings))
         self._rows = {n: Rows(self._stores.site(site, n), self._stores.tables(n)) for n in self._stores.erased()}
+        self._down: dict[str, ProcessorError] = {}
 
     def check(self) -> None:
-        """Prove of every connected store that what is declared is there, erasable, and all there is of a person."""
-        for rows in self._rows.values():
-            rows.check()
+        """Prove of every connected store that what is declared is there, erasable, and all there is of a person.
+
+        A further store that is down, or refuses us, holds up its own disposals only; an undeclared column anywhere
+        stops everything.
+        """
+        for place, rows in self._rows.items():
+            try:
+                rows.check()
+            except ProcessorError as error:
+                if place == MAIN:
+                    raise
+                self._down[place] = error
 
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
         """Count the rows each disposal reaches in its store; a store nobody can search is found by being declared."""
-        return self._by_store(subjects, lambda rows, some: rows.locate(some), self._unsearched)
+        return self._by_store(subjects, lambda rows, some: rows.locate(some), self._unsearched, _not_found)
 
     def _unsearched(self, place: str, subject: Subject) -> Found:
         if subject.account_id == "":
@@ -80,11 +90,11 @@ class Processor:
         """Erase the batch, store by store, in one transaction each."""
         if step != "erase":
             raise ConfigurationError(f"Processor {NAME} knows no step {step!r}.")
-        return self._by_store(work, lambda rows, some: rows.act(some), self._end)
+        return self._by_store(work, lambda rows, some: rows.act(some), self._end, _not_done)
 
     def read_back(self, work: Sequence[Work]) -> list[Result]:
         """Count again over connections made for it; nothing left is the only proof."""
-        return self._by_store(work, lambda rows, some: rows.read_back(some), self._end)
+        return self._by_store(work, lambda rows, some: rows.read_back(some), self._end, _not_done)
 
     def _end(self, place: str, work: Work) -> Result:
         return unsearched(place, self._stores.others[place], work)
@@ -94,14 +104,36 @@ class Processor:
         items: Sequence[Item],
         connected: Callable[[Rows, Sequence[Item]], Sequence[Answer]],
         alone: Callable[[str, Item], Answer],
+        failed: Callable[[Item, ProcessorError], Answer],
     ) -> list[Answer]:
-        """Ask every store about its own items; return the answers in the order of `items`."""
+        """Ask every store about its own items; return the answers in the order of `items`.
+
+        Trouble with one of several fails the items of that one; trouble with the only one is raised.
+        """
         by_place: dict[str, list[Item]] = {}
         for item in items:
             by_place.setdefault(self._stores.place(item.datasets), []).append(item)
         found: dict[str, Answer] = {}
         for place, some in by_place.items():
             rows = self._rows.get(place)
-            answers = connected(rows, some) if rows is not None else [alone(place, i) for i in some]
+            if rows is None:
+                answers: Sequence[Answer] = [alone(place, i) for i in some]
+            else:
+                try:
+                    if place in self._down:
+                        raise self._down[place]
+                    answers = connected(rows, some)
+                except ProcessorError as error:
+                    if place == MAIN or len(by_place) == 1:
+                        raise
+                    answers = [failed(i, error) for i in some]
             found |= {a.disposal_id: a for a in answers}
         return [found[i.disposal_id] for i in items]
+
+
+def _not_found(subject: Subject, error: ProcessorError) -> Found:
+    return Found(subject.disposal_id, Outcome.FAILED, code=error.code)
+
+
+def _not_done(work: Work, error: ProcessorError) -> Result:
+    return Result(work.disposal_id, Outcome.FAILED, code=error.code, http_status=error.status)

@@ -12,7 +12,7 @@ import pytest
 
 from include.accounts_tables import Tables
 from include.connections import Connection
-from include.errors import ConfigurationError, Refused
+from include.errors import ConfigurationError, Refused, Unreachable
 from include.outcomes import Outcome
 from include.policy import schedule as schedules
 from include.processors import Result, Site, Subject, Work, connection_names, names
@@ -172,6 +172,23 @@ def test_one_store_that_is_down_names_itself_and_nothing_is_erased_anywhere(comp
     with pytest.raises(ConfigurationError, match="Connection warehouse: the schedule declares table orders"):
         company.processor().check()
     assert company.sql("SELECT count(*) FROM usage") == [(1,)]
+
+
+def test_a_store_that_is_down_holds_up_its_own_disposals_only(company: Company) -> None:
+    company.sql("INSERT INTO account VALUES ('1', 'individual', false, null, false, null, '2026-01-31')")
+    company.sql("INSERT INTO usage VALUES (1, '1', 'x')")
+    company.sql("INSERT INTO orders VALUES (1, '1', 1)", on=company.warehouse)
+    asked = [subject("1", "usage"), subject("1", "warehouse_orders")]
+    work = works(company.processor(), *asked)
+    company.postgres.drop_database(company.warehouse)
+    processor = company.processor()
+    processor.check()
+    for answers in (processor.locate(asked), processor.act("erase", work), processor.read_back(work)):
+        assert answers[1].outcome is Outcome.FAILED
+        assert answers[1].code == "unreachable"
+    assert processor.read_back(work)[0].outcome is Outcome.CONFIRMED_ABSENT
+    with pytest.raises(Unreachable):
+        processor.read_back(work[1:])
 
 
 def test_a_scope_over_two_stores_and_a_dataset_without_a_store_are_refused(company: Company) -> None:

@@ -36,6 +36,11 @@ SCOPES: dict[str, tuple[str, ...]] = {
 }
 GONE = "confirmed_absent"
 ANONYMISED = "a name that may only be anonymised"
+LOGGED, CACHED = "in a log store that lapses", "in a cache a person empties"
+STORES = {
+    "log_store": {"datasets": ["app_log"], "expires_within_days": 30},
+    "cache": {"datasets": ["session"], "manual_within_days": 3},
+}
 ELSEWHERE = ("audience_member", "paper_register", "advertisement")
 
 
@@ -53,6 +58,8 @@ class OwnDatabaseWorld(DatabaseWorld):
         "a complaint that is open": "blocked:hold_h-3",
         ANONYMISED: "confirmed_anonymised",
         "nobody": GONE,
+        LOGGED: "expires_by_processor:store_lapses",
+        CACHED: "manual_pending:store_erasure_order",
     }
     customers = NEIGHBOURS
     acts = (Act("delete rows", "SQL", "DELETE"),)
@@ -71,7 +78,7 @@ class OwnDatabaseWorld(DatabaseWorld):
     deletes = "the rows of the datasets in scope, and the register row with its ledgers once nothing else is left"
     anonymises = "columns of tables for which the schedule says why deletion is markedly difficult"
     reads = "a new connection that counts the same rows"
-    not_provable = "backups, which expire; their date stands in the disposal"
+    not_provable = "backups, which expire on the date in the entry; stores that lapse, or that a person empties"
 
     @property
     def datasets(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -80,10 +87,12 @@ class OwnDatabaseWorld(DatabaseWorld):
             return SCOPES["account"]
         if self.variant == ANONYMISED:
             return ("end_user_device", "end_user")
+        if self.variant in (LOGGED, CACHED):
+            return ("app_log",) if self.variant == LOGGED else ("session",)
         return SCOPES.get(self.variant) or tuple(d for scope in SCOPES.values() for d in scope)
 
     def settings(self) -> dict[str, Any]:
-        found = super().settings()
+        found = {**super().settings(), "stores": STORES}
         if self.variant == ANONYMISED:
             tables = dict(found["tables"])
             tables["end_user"] = {
@@ -97,7 +106,7 @@ class OwnDatabaseWorld(DatabaseWorld):
         return self.through()
 
     def seed(self, person: Person, variant: str) -> None:
-        if variant == "nobody":
+        if variant in ("nobody", LOGGED, CACHED):
             return
         if person is TARGET:
             add_accounts(self.accounts, person)
