@@ -28,7 +28,7 @@ def _officer() -> str | None:
         AirflowConnection.get(SMTP)
     except AirflowNotFoundException:
         return None
-    return os.environ.get("RETENTION_OFFICER_EMAIL")
+    return os.environ.get("RETENTION_OFFICER_EMAIL") or None
 
 
 def _mail(context: Any, to: str, subject: str, words: str, files: list[str]) -> None:
