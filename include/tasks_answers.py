@@ -7,8 +7,10 @@ run is deleted through Airflow's own REST API, which takes its configuration, XC
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from airflow.sdk import Param, get_current_context, task
@@ -120,7 +122,7 @@ def forget_runs(dag_id: str = "erase_account") -> int:
     with _airflow(connection("airflow_api")) as api:
         for run in list(_ended(api, dag_id, before)):
             if run not in keep:
-                reply = api.delete(f"/api/v2/dags/{dag_id}/dagRuns/{run}")
+                reply = api.delete(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run, safe='')}")
                 if reply.status_code not in (204, 404):
                     raise Unreachable("airflow_api", "run_not_deleted", status=reply.status_code)
                 gone += 1
@@ -142,16 +144,17 @@ def _ended(api: httpx.Client, dag_id: str, before: datetime) -> Iterator[str]:
             return
 
 
-def _airflow(found: Connection) -> httpx.Client:
-    """Return a client of Airflow's REST API as the user of a connection; a token, never a session."""
+@contextmanager
+def _airflow(found: Connection) -> Iterator[httpx.Client]:
+    """Yield a client of Airflow's REST API as the user of a connection; a token, never a session."""
     import httpx
 
-    client = httpx.Client(base_url=found.endpoint_url or f"http://{found.host}:{found.port}", timeout=30)
-    try:
-        reply = client.post("/auth/token", json={"username": found.login, "password": found.password})
-    except httpx.HTTPError:
-        raise Unreachable("airflow_api", "unreachable") from None
-    if reply.status_code not in (200, 201):
-        raise ConfigurationError("Connection airflow_api: Airflow refuses login and password. Correct them.")
-    client.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
-    return client
+    with httpx.Client(base_url=found.endpoint_url or f"http://{found.host}:{found.port}", timeout=30) as client:
+        try:
+            reply = client.post("/auth/token", json={"username": found.login, "password": found.password})
+            if reply.status_code not in (200, 201):
+                raise ConfigurationError("Connection airflow_api: Airflow refuses login and password. Correct them.")
+            client.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
+            yield client
+        except httpx.HTTPError:
+            raise Unreachable("airflow_api", "unreachable") from None

@@ -193,7 +193,11 @@ def attest() -> HITLOperator:
         options=list(SENT),
         params={
             "reference": Param(
-                type="string", pattern=REFERENCE, title="참조 번호 · Reference number", description="A-Z, 0-9, -"
+                None,
+                type=["null", "string"],
+                pattern=REFERENCE,
+                title="참조 번호 · Reference number",
+                description="A-Z, 0-9, -",
             )
         },
         retries=3,

@@ -74,9 +74,17 @@ class Rig:
         deadline = time.monotonic() + seconds
         for state, tasks in self.users["admin"].follow(DAG, run):
             if state in airflow.ENDED:
+                self._say_trouble(run)
                 return {t["task_id"]: str(t["state"]) for t in tasks} | {"run": state}
             assert time.monotonic() < deadline, {t["task_id"]: t["state"] for t in tasks}
         raise AssertionError
+
+    def _say_trouble(self, run: str) -> None:
+        """Print what failed tasks said, for whoever reads a red test."""
+        for log in sorted((self.stack.local / "airflow" / "logs").rglob(f"run_id={run}/**/attempt=*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                if '"exc_value"' in line:
+                    print(log.parent.name, [e["exc_value"] for e in json.loads(line).get("error_detail", [])])
 
     def waits(self, run: str, task: str = "approve", seconds: float = 240) -> None:
         """Wait until a question stands."""
@@ -86,7 +94,9 @@ class Rig:
             if one["state"] == "awaiting_input":
                 time.sleep(LINGERS)
                 return
-            assert one["state"] not in airflow.ENDED, one["state"]
+            if one["state"] in airflow.ENDED:
+                self._say_trouble(run)
+                raise AssertionError(one["state"])
             time.sleep(1)
         raise AssertionError(one["state"])
 
@@ -310,6 +320,7 @@ def test_a_runs_form_is_deleted_days_after_its_certificate(rig: Rig) -> None:
     def forget() -> int:
         started = admin.trigger("forget_requests", {})
         states = [state for state, _ in admin.follow("forget_requests", started)]
+        rig._say_trouble(started)
         assert states[-1] == "success"
         return api.get(f"/api/v2/dags/{DAG}/dagRuns/{run}").status_code
 
