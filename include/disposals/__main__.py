@@ -29,6 +29,7 @@ from include.disposals.context import Context, Decision
 from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
 from include.disposals.manual import Proof, answer, open_orders
+from include.disposals.settled import look_again
 from include.errors import ConfigurationError, RetentionError
 from include.evidence.lookups import Person
 from include.evidence.tags import SubjectTags
@@ -92,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     proof.add_argument("--method", required=True, help="shred, incinerate, vendor_confirmation, removed, ...")
     proof.add_argument("--executor", required=True, help="role and pseudonym, e.g. records_office:e-0012")
     proof.add_argument("--witness", help="for paper: another person")
+    again = add("look-again", _look_again, "let disposals go on whose trouble at a place you have put right")
+    again.add_argument("--processor", required=True, choices=processors.names())
+    again.add_argument("--code", required=True, help="the code the night's report names, e.g. requester_changed")
     seen = commands.add_parser("sightings", help="who was erased and may be back, to be decided by a person")
     seen.set_defaults(carry_out=_sightings)
     decide = add("decide-sighting", _decide, "say who was seen: somebody in their own right, or to be erased again")
@@ -234,6 +238,11 @@ def _context() -> Iterator[Context]:
         )
     finally:
         accounts.dispose()
+
+
+def _look_again(arguments: Arguments) -> str:
+    count = look_again(_decision(), processor=arguments.processor, code=arguments.code, by=_who(arguments))
+    return f"{count} disposals are due again; the next run takes them up."
 
 
 def _sightings(_arguments: Arguments) -> str:

@@ -71,7 +71,9 @@ def run_entry(context: Context, run_id: UUID, event: str, **fields: Any) -> dict
     return entry | fields
 
 
-def disposal_entry(context: Context, row: Row[Any] | Mapping[str, Any], event: str, **fields: Any) -> dict[str, Any]:
+def disposal_entry(
+    context: Context | Decision, row: Row[Any] | Mapping[str, Any], event: str, **fields: Any
+) -> dict[str, Any]:
     """Return an entry about one disposal: who (by tag), what, where, why and when it fell due."""
     values = dict(row) if isinstance(row, Mapping) else dict(row._mapping)
     identity = {
