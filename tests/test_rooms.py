@@ -17,7 +17,8 @@ FLOORS = [
     {"include.processors"},
     {"include.archive"},
     {"include.disposals"},
-    {"include.retries", "include.check", "include.install"},
+    {"include.retries", "include.check"},
+    {"include.install"},
     {"include.tasks", "include.console"},
 ]
 KNOW_AIRFLOW = {"include.tasks", "include.retries", "include.console", "include.check", "include.install"}
