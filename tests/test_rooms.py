@@ -17,7 +17,7 @@ FLOORS = [
     {"include.processors"},
     {"include.archive"},
     {"include.disposals"},
-    {"include.retries", "include.check"},
+    {"include.retries", "include.check", "include.metrics"},
     {"include.install"},
     {"include.tasks", "include.console"},
 ]
