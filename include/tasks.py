@@ -60,7 +60,7 @@ def connection(name: str) -> Connection:
         found = AirflowConnection.get(name)
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"There is no Airflow connection {name!r}. Create it (docs/operations.md lists its fields), then clear "
+            f"There is no Airflow connection {name!r}. Create it (docs/configuration.md lists its fields), then clear "
             "this task."
         ) from None
     return Connection(
