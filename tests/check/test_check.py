@@ -489,3 +489,36 @@ def test_a_connection_in_another_form_than_json_says_where(monkeypatch: pytest.M
     monkeypatch.setenv("AIRFLOW_CONN_STRIPE", "{not json")
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_STRIPE is not JSON"):
         from_airflow("stripe")
+
+
+ASK = """
+import sys
+from include.check.sources import from_airflow
+from include.errors import ConfigurationError
+for name in ("zendesk", "stripe", "nowhere"):
+    try:
+        found = from_airflow(name)
+        print(found.host, found.password, dict(found.extra))
+    except ConfigurationError as error:
+        print(error)
+"""
+
+
+def test_what_airflow_keeps_elsewhere_is_asked_of_airflow(tmp_path: Path) -> None:
+    """The URI form, and a secrets backend of Airflow's own: a file."""
+    (tmp_path / "found.json").write_text('{"zendesk": "http://agent:kept@127.0.0.2"}')
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "RETENTION"))}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300,
+        env={
+            **clean, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/no.db",
+            "AIRFLOW_CONN_STRIPE": "http://:sk_test_sample@127.0.0.1?stripe_version=preview",
+            "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+            "AIRFLOW__SECRETS__BACKEND_KWARGS": f'{{"connections_file_path": "{tmp_path}/found.json"}}',
+        }, check=False,
+    )  # fmt: skip
+    zendesk_, stripe, nowhere = done.stdout.splitlines()[-3:]
+    assert zendesk_ == "127.0.0.2 kept {}"
+    assert stripe == "127.0.0.1 sk_test_sample {'stripe_version': 'preview'}", done.stderr[-2000:]
+    assert "'nowhere'" in nowhere
+    assert "secrets backend" in nowhere

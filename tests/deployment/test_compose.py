@@ -127,6 +127,29 @@ def test_each_command_is_one_airflow_accepts_and_each_module_is_there() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_airflow_reads_every_secret_from_its_file(tmp_path: Path) -> None:
+    """With the file's own commands, their folder moved: a name Airflow does not treat as a secret would stay unread."""
+    folder = tmp_path / "secrets"
+    install.create_secrets(folder)
+    commands = {k: v for k, v in FILE["x-airflow"]["environment"].items() if k.endswith("_CMD")}
+    assert all(v == f"cat /run/secrets/{Path(v).name}" for v in commands.values())
+    keys = {k.removeprefix("AIRFLOW__").removesuffix("_CMD").lower(): Path(v).name for k, v in commands.items()}
+    read = (
+        "import json, sys\nfrom airflow.configuration import conf\n"
+        "print('RESULT' + json.dumps({k: conf.get(*k.split('__', 1)) for k in json.loads(sys.argv[1])}))"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    moved = {k: v.replace("/run/secrets", str(folder)) for k, v in commands.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", read, json.dumps(list(keys))], capture_output=True, text=True, check=False, timeout=300,
+        env={**clean, **moved, "AIRFLOW_HOME": str(tmp_path)},
+    )  # fmt: skip
+    line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT")), None)
+    assert line, done.stderr[-2000:]
+    assert json.loads(line.removeprefix("RESULT")) == {k: (folder / name).read_text() for k, name in keys.items()}
+    assert set(keys.values()) | {"database_password", "redis_password"} == set(FILE["secrets"])
+
+
 def test_secrets_are_made_once_and_reached_by_nobody_else(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     assert set(install.create_secrets(folder)) == set(FILE["secrets"])
