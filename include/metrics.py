@@ -25,6 +25,9 @@ NEAR = timedelta(days=3)
 AHEAD = 6 * 3600.0
 """Seconds a quota may be reserved ahead before somebody should know: longer than a night."""
 
+DATED = (
+    Outcome.AWAITING.value, Outcome.EXPIRES_BY_PROCESSOR.value, Outcome.RETAINED.value, Outcome.MANUAL_PENDING.value,
+)  # fmt: skip
 DESTROYED = (Outcome.CONFIRMED_ABSENT.value, Outcome.CONFIRMED_ANONYMISED.value)
 
 
@@ -46,7 +49,8 @@ def read(session: Connection, as_of: date, *, now: datetime) -> dict[str, float]
 
     Per processor: `due` (open, to be worked on up to today), `waiting` (open, with a later date or none), `person`
     (only a person moves it), `held` (a hold blocks it), `failed`, `reappeared`, `confirmed` (read back as gone),
-    `near` and `overdue` (last day to destroy close or past, while no hold stands).
+    `near` and `overdue` (last day to destroy close or past, with neither a hold nor a date), `dated` (past it, and the
+    place names a later date: Stripe's ninety days, Clarity's expiry, a lock, a request to a vendor that is not late).
     """
     numbers: dict[str, float] = defaultdict(float)
     numbers |= _disposals(session, as_of)
@@ -66,6 +70,8 @@ def _disposals(session: Connection, as_of: date) -> dict[str, float]:
     d = disposal.c
     is_open = d.closed_on.is_(None)
     held = and_(d.outcome == "blocked", func.coalesce(d.code, "").startswith("hold_"))
+    dated = and_(d.outcome.in_(DATED), func.coalesce(d.until, d.due_at) >= as_of)
+    loose = and_(is_open, ~held, ~func.coalesce(dated, False))
     counted = {
         "due": and_(is_open, d.due_at <= as_of),
         "waiting": and_(is_open, or_(d.due_at.is_(None), d.due_at > as_of)),
@@ -74,8 +80,9 @@ def _disposals(session: Connection, as_of: date) -> dict[str, float]:
         "failed": and_(is_open, d.outcome == "failed"),
         "reappeared": d.outcome == "reappeared",
         "confirmed": d.outcome.in_(DESTROYED),
-        "near": and_(is_open, ~held, d.destroy_by >= as_of, d.destroy_by <= as_of + NEAR),
-        "overdue": and_(is_open, ~held, d.destroy_by < as_of),
+        "near": and_(loose, d.destroy_by >= as_of, d.destroy_by <= as_of + NEAR),
+        "overdue": and_(loose, d.destroy_by < as_of),
+        "dated": and_(is_open, dated, d.destroy_by < as_of),
     }
     columns = [func.sum(case((condition, 1), else_=0)).label(name) for name, condition in counted.items()]
     rows = session.execute(select(d.processor, *columns).group_by(d.processor)).mappings()
