@@ -20,7 +20,7 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from include import accounts, database, install, keys
 from include.check.sources import from_airflow
@@ -140,9 +140,12 @@ def _seed() -> None:
     """Fill an empty company and every processor; a company that is there already is left as it is."""
     install.create_keys(Path(KEYS))
     theirs = database.connect(from_airflow("accounts_db"))
-    if inspect(theirs).has_table("account"):
-        print("The company is there already.")
-        return
+    if not inspect(theirs).has_table("account"):
+        company.create(theirs)
+    with theirs.connect() as session:
+        if session.execute(text("SELECT EXISTS (SELECT FROM account)")).scalar_one():
+            print("The company is there already.")
+            return
     urls = {name: _url(from_airflow(name)) for name in STANDINS}
     today = datetime.now(ZoneInfo("Asia/Seoul")).date()
     loaded = schedule.load()
