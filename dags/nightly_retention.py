@@ -2,7 +2,7 @@
 
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
-from include import tasks, tasks_decisions
+from include import tasks, tasks_alerts, tasks_decisions
 
 DOC = """
 ### Nightly retention (야간 파기)
@@ -34,6 +34,7 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Seoul"),
     allowed_run_types=["scheduled", "manual"],
     max_active_runs=1,
+    deadline=tasks_alerts.NIGHT_DEADLINE,
     is_paused_upon_creation=True,
     default_args=tasks.defaults,
     tags=["retention", "destructive"],

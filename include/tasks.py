@@ -22,6 +22,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.retries import ByErrorClass
+from include.tasks_alerts import mail_crash, publish
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -61,7 +62,7 @@ def connection(name: str) -> Connection:
         found = AirflowConnection.get(name)
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"There is no Airflow connection {name!r}. Create it (docs/operations.md lists its fields), then clear "
+            f"There is no Airflow connection {name!r}. Create it (docs/configuration.md lists its fields), then clear "
             "this task."
         ) from None
     return Connection(
@@ -359,7 +360,7 @@ def export(run: Run) -> str:
         return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"]), store=store))
 
 
-@task(trigger_rule="all_done", retries=0, multiple_outputs=False)
+@task(trigger_rule="all_done", retries=0, multiple_outputs=False, on_failure_callback=mail_crash)
 def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
     from include.disposals.alerts import alerts
@@ -376,6 +377,8 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
         for due in deadline_alerts(context):
             print(f"to be answered: {due}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
+        for alert in publish(context, missing):
+            print(f"alert {alert}")  # noqa: T201
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")
     return {"gaps": 0}

@@ -20,7 +20,10 @@ from include.sandbox.mail import MailServer
 from include.sandbox.standin import Frame, Serving
 
 ROOT = Path(__file__).parents[2]
-NEEDS_MORE = {"openssl": "timestamps checked by openssl itself: apt-get install openssl"}
+NEEDS_MORE = {
+    "openssl": "timestamps checked by openssl itself: apt-get install openssl",
+    "docker-compose": "the compose file read by docker-compose itself: apt-get install docker-compose",
+}
 """What the suite checks with a program that is neither Python nor make, and how to get it."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from include import processors
+from include import install, processors
 from include.sandbox.servers import wait_for
 from include.sandbox.stack import Stack, airflow_connection
 
@@ -72,20 +72,13 @@ def prepare(stack: Stack) -> None:
     """Migrate Airflow's own database, and create pools, roles and demo users; a second time nothing changes."""
     env = environment(stack)
     stamp = stack.local / "airflow" / ".prepared"
-    known = Path(__file__).read_bytes() + (stack.root / "roles.json").read_bytes()
+    known = Path(__file__).read_bytes() + install.ROLES.read_bytes()
     digest = hashlib.sha256(known + " ".join(processors.names()).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")
     pools = stack.local / "airflow" / "pools.json"
-    pools.write_text(
-        json.dumps(
-            {
-                n: {"slots": 1 if processors.load(n).exclusive else 4, "description": f"Bound of parallel calls to {n}"}
-                for n in processors.names()
-            }
-        )
-    )
+    pools.write_text(json.dumps(install.pools()))
     _run(stack, env, "airflow", "pools", "import", str(pools))
     _run(stack, env, sys.executable, "-m", "include.sandbox.users")
     stamp.write_text(digest)

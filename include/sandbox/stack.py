@@ -214,7 +214,7 @@ class Stack:
 def airflow_connection(connection: Connection) -> str:
     """Return the JSON form Airflow reads from `AIRFLOW_CONN_*`."""
     fields = asdict(connection)
-    kind = "aws" if "bucket" in connection.extra else "postgres" if connection.login == "postgres" else "http"
+    kind = "aws" if "bucket" in connection.extra else "postgres" if connection.schema else "http"
     return json.dumps({"conn_type": kind, **{k: v for k, v in fields.items() if k != "name" and v not in ("", None)}})
 
 
