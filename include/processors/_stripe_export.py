@@ -1,9 +1,9 @@
 """What a law keeps of a person's payments, read from Stripe before anything there is changed.
 
 One record per charge, per invoice settled (wholly or partly) without one, per refund, per credit note and per closed
-dispute, each with dates of its own. Invoices and charges no longer name each other (API 2025-03-31 and later); the link
-is the invoice's payments. Failed charges, void invoices and void credit notes are no dealings. What is billed and what
-was received adds up over a person's records: a refund is a receipt below zero, not a smaller payment.
+dispute, each with dates of its own. Failed charges, void invoices and void credit notes are no dealings. What is billed
+and what was received adds up over a person's records: a refund, and what a lost dispute took, is a receipt below zero,
+not a smaller payment.
 
 Of an invoice's PDF only its number and SHA-256 leave here, its bytes only where the schedule names a law for it.
 Everything else of an object (metadata, descriptions, cards, addresses of delivery, evidence of a dispute) stays behind.
@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from include.processors import Record, Work
+from include.processors import Record, Settlement, Work
 from include.processors._stripe_api import Api
-from include.processors._stripe_dealings import Dealings, Ledger, reference, seoul_date, settlement_of, took_money
+from include.processors._stripe_bills import Bills, billed, given_back_unseen, received
+from include.processors._stripe_dealings import Dealings, Ledger, reference, seoul_date, took_money
 from include.processors._stripe_documents import digest
 from include.processors._stripe_find import Finder
 from include.processors._stripe_policy import Policy
@@ -31,6 +32,8 @@ ZERO_DECIMAL = frozenset(
 )  # fmt: skip
 THREE_DECIMAL = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 OUTSIDE = "outside_stripe"
+TAKEN = ":taken_back"
+"""Marks the payment record of a lost dispute, beside the dispute's own."""
 
 
 def amount(value: object, currency: object) -> int | str:
@@ -60,7 +63,7 @@ class Exporter:
         late = work.locator.get("late")
         if late:
             wanted = {key for ids in late.values() for key in ids}
-            return [r for key, r in found.items() if key in wanted]
+            return [r for key, r in found.items() if key.removesuffix(TAKEN) in wanted]
         return list(found.values())
 
     def _all(self, work: Work, done: Dealings, people: Mapping[str, Mapping[str, Any]]) -> Iterator[Record]:
@@ -76,28 +79,29 @@ class Exporter:
         for key in sorted(done.records()["disputes"]):
             charge = done.charges.get(reference(done.disputes[key].get("charge")), {})
             yield self._dispute(work, done.disputes[key], charge, _payer(people, charge))
+            if done.disputes[key].get("status") == "lost":
+                yield self._taken_back(work, done.disputes[key], charge, _payer(people, charge))
 
     def _payments(self, work: Work, done: Dealings, people: Mapping[str, Mapping[str, Any]]) -> Iterator[Record]:
-        bills, back = _Bills(self, done), Counter[str]()
+        bills, back = Bills(self.payments, done, work.settled), Counter[str]()
         for refund in done.refunds.values():
             if refund.get("status") == "succeeded":
                 back[reference(refund.get("charge"))] += int(refund.get("amount") or 0)
         for charge in done.charges.values():
             if took_money(charge):
-                # What a charge says was given back and no refund accounts for, lowers the payment itself.
-                unlisted = max(int(charge.get("amount_refunded") or 0) - back[charge["id"]], 0)
+                unlisted = given_back_unseen(charge, back[charge["id"]])
                 yield self._charge(work, charge, _payer(people, charge), bills.of(charge), unlisted)
         for invoice in done.invoices.values():
-            rest = bills.rest(invoice, work)
+            rest = bills.rest(invoice)
             if rest is not None:
-                yield self._invoice(work, invoice, _payer(people, invoice), rest)
+                yield self._invoice(work, invoice, _payer(people, invoice), rest, bills.release(invoice))
 
     # -- payments --------------------------------------------------------------------------------------------------
     def _charge(
         self, work: Work, charge: Mapping[str, Any], person: Mapping[str, Any], bill: Any, unlisted: int
     ) -> Record:
         paid, currency = seoul_date(charge["created"]), charge.get("currency")
-        invoice, billed = bill
+        invoice, told = bill
         supplied = max(paid, self._supplied(invoice)) if invoice else paid
         return Record(
             disposal_id=work.disposal_id,
@@ -106,21 +110,27 @@ class Exporter:
             dates={"transaction": paid, "paid_and_supplied": supplied},
             items={
                 **_party(person, charge.get("billing_details") or {}),
-                "fee.billed": None if billed is None else amount(billed, currency),
-                "fee.received": amount(_received(charge) - unlisted, currency),
+                "fee.billed": None if told is None else amount(told, currency),
+                "fee.received": amount(received(charge) - unlisted, currency),
                 "fee.received_at": paid.isoformat(),
                 "fee.method": _method(charge),
                 "supply.completed_on": supplied.isoformat(),
-                **(self._document(invoice) if invoice and billed is not None else {}),
+                **(self._document(invoice) if invoice and told is not None else {}),
             },
         )
 
-    def _invoice(self, work: Work, invoice: Mapping[str, Any], person: Mapping[str, Any], received: int) -> Record:
+    def _invoice(
+        self,
+        work: Work,
+        invoice: Mapping[str, Any],
+        person: Mapping[str, Any],
+        rest: int,
+        released: Settlement | None,
+    ) -> Record:
         moments, currency = invoice.get("status_transitions") or {}, invoice.get("currency")
         issued = seoul_date(moments.get("finalized_at") or invoice["created"])
-        released = settlement_of(invoice, work.settled) if invoice.get("status") in {"draft", "open"} else None
         paid_at = seoul_date(moments["paid_at"]) if moments.get("paid_at") else released.on if released else None
-        paid = paid_at if received else None
+        paid = paid_at if rest else None
         return Record(
             disposal_id=work.disposal_id,
             source_id=invoice["id"],
@@ -128,8 +138,8 @@ class Exporter:
             dates={"transaction": issued, "paid_and_supplied": max(paid or issued, self._supplied(invoice))},
             items={
                 **_party(person, _snapshot(invoice)),
-                "fee.billed": amount(invoice.get("amount_due"), currency),
-                "fee.received": amount(received, currency),
+                "fee.billed": amount(billed(invoice), currency),
+                "fee.received": amount(rest, currency),
                 "fee.received_at": paid.isoformat() if paid else None,
                 "fee.method": OUTSIDE if paid else None,
                 "supply.completed_on": self._supplied(invoice).isoformat(),
@@ -150,6 +160,25 @@ class Exporter:
                 **_party(person, charge.get("billing_details") or {}),
                 "fee.received": amount(-int(refund.get("amount") or 0), refund.get("currency")),
                 "fee.received_at": given.isoformat(),
+                "fee.method": _method(charge),
+            },
+        )
+
+    def _taken_back(
+        self, work: Work, dispute: Mapping[str, Any], charge: Mapping[str, Any], person: Mapping[str, Any]
+    ) -> Record:
+        """Return what a lost dispute took back: the bank withdrew it and no refund tells of it."""
+        moves = [int(m.get("created") or 0) for m in dispute.get("balance_transactions") or () if isinstance(m, dict)]
+        taken = seoul_date(min(filter(None, moves), default=dispute["created"]))
+        return Record(
+            disposal_id=work.disposal_id,
+            source_id=dispute["id"] + TAKEN,
+            kind="payment",
+            dates={"transaction": taken, "paid_and_supplied": taken},
+            items={
+                **_party(person, charge.get("billing_details") or {}),
+                "fee.received": amount(-int(dispute.get("amount") or 0), dispute.get("currency")),
+                "fee.received_at": taken.isoformat(),
                 "fee.method": _method(charge),
             },
         )
@@ -236,57 +265,6 @@ class Exporter:
             rows = self.api.pages("/v1/invoice_payments", invoice=invoice["id"])
         links = [row.get("payment") or {} for row in rows if row.get("status") in {"paid", None}]
         return [reference(link[kind]) for link in links for kind in ("payment_intent", "charge") if link.get(kind)]
-
-
-class _Bills:
-    """Which charge paid which invoice, and what of an invoice no charge paid."""
-
-    def __init__(self, exporter: Exporter, done: Dealings) -> None:
-        self.done = done
-        self.paid: dict[str, list[Mapping[str, Any]]] = {}
-        self.bill_of: dict[str, Mapping[str, Any]] = {}
-        charges: dict[str, list[Mapping[str, Any]]] = {}
-        for charge in done.charges.values():
-            if took_money(charge):
-                for key in {charge["id"], reference(charge.get("payment_intent"))}:
-                    charges.setdefault(key, []).append(charge)
-        for invoice in done.invoices.values():
-            if invoice.get("status") in {"void", "draft"}:
-                continue
-            mine = {c["id"]: c for key in exporter.payments(invoice) for c in charges.get(key, ())}
-            self.paid[invoice["id"]] = list(mine.values())
-            self.bill_of |= dict.fromkeys(mine, invoice)
-
-    def of(self, charge: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, int | None]:
-        """Return a charge's invoice and what of it is told with the charge: all, where it alone paid, or nothing."""
-        invoice = self.bill_of.get(charge["id"])
-        if invoice is None:
-            return None, int(charge.get("amount") or 0)
-        return invoice, int(invoice.get("amount_due") or 0) if self._told_by_charge(invoice) else None
-
-    def _told_by_charge(self, invoice: Mapping[str, Any]) -> bool:
-        mine = self.paid.get(invoice["id"], [])
-        return len(mine) == 1 and _received(mine[0]) >= int(invoice.get("amount_paid") or 0)
-
-    def rest(self, invoice: Mapping[str, Any], work: Work) -> int | None:
-        """Return what was received for an invoice outside its charges; None where it is no record of its own."""
-        status = invoice.get("status")
-        released = settlement_of(invoice, work.settled) if status in {"draft", "open"} else None
-        ours = released and (status == "open" or released.reason == "paid")
-        if status not in {"paid", "uncollectible"} and not ours:
-            return None
-        if self._told_by_charge(invoice):
-            return None
-        through = sum(_received(c) for c in self.paid.get(invoice["id"], ()))
-        whole = int(invoice.get("amount_paid") or 0)
-        if released and released.reason == "paid":
-            whole = int(invoice.get("amount_due") or 0)
-        return max(whole - through, 0)
-
-
-def _received(charge: Mapping[str, Any]) -> int:
-    captured = charge.get("amount_captured")
-    return int((charge.get("amount") if captured is None else captured) or 0)
 
 
 def _method(charge: Mapping[str, Any]) -> str:

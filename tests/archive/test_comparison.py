@@ -24,13 +24,14 @@ from include.database import disposal
 from include.disposals import Context, begin_run, guards, locate_batch
 from include.disposals.archiving import pack_staged
 from include.evidence.tags import SubjectTags
-from include.processors import Site, _zendesk_client, load
+from include.processors import Site, _zendesk_gate, load
 from include.sandbox import company, zendesk
 from include.sandbox import stripe as stripe_standin
+from include.sandbox._stripe_billing import pdf_of
 from include.sandbox.company_people import Person
 from include.sandbox.servers import PostgresServer, S3Server
 from include.sandbox.standin import Serving
-from tests.archive import truth
+from tests.archive import awkward, truth, truth_stripe
 from tests.archive.conftest import Desk
 from tests.disposals.conftest import Bench
 
@@ -79,7 +80,7 @@ def compared(
     company.create(engine)
     company.load(engine, made)
     patch = pytest.MonkeyPatch()
-    patch.setattr(_zendesk_client, "sleep", lambda _seconds: None)
+    patch.setattr(_zendesk_gate, "sleep", lambda _seconds: None)
     with (
         Serving(stripe_standin.StandIn(limit_factor=1000)) as money,
         Serving(zendesk.StandIn(limit_factor=1000)) as support,
@@ -87,6 +88,7 @@ def compared(
         for standin in (money, support):
             standin.standin.set_date(ANCHOR)
         company.seed_standins(made, urls={"stripe": money.url, "zendesk": support.url})
+        awkward.seed(money.standin, support.standin, ANCHOR)
         raw = {n: list(s.standin.store.dump()) for n, s in (("stripe", money), ("zendesk", support))}
         places = {
             "own_database": lambda: site(desk, "own_database", postgres.connection("own_database", name)),
@@ -160,7 +162,7 @@ def _expected(
         if (p.account_id, "own_database") in located:
             found += truth.own_database(party, {t: p.dicts(t) for t in p.rows})
         if (p.account_id, "stripe") in located:
-            found += truth.stripe(party, p.number, by_number["stripe"][p.number], ANCHOR)
+            found += truth_stripe.stripe(party, p.number, by_number["stripe"][p.number], ANCHOR, pdf_of)
         if (p.account_id, "zendesk") in located:
             found += truth.zendesk(party, p.number, by_number["zendesk"][p.number])
         for one in found:
@@ -201,11 +203,7 @@ def _matched(key: tuple[str, str], expected: list[truth.Kept], found: list[Archi
     for one in expected:
         lives = one.lives(ANCHOR)
         hit = next(
-            (
-                row
-                for row in left
-                if one.items.items() <= row.items.items() and one.free_from <= _next(row.last_day) <= one.latest
-            ),
+            (row for row in left if one.items == row.items and one.free_from <= _next(row.last_day) <= one.latest),
             None,
         )
         if hit is not None and lives is not False:
@@ -227,6 +225,18 @@ def test_no_item_stands_outside_its_laws_list(compared: Compared) -> None:
         for item in set(row.items) - truth.LISTS[row.rule_id, row.subject_type]
     }
     assert beyond == set()
+
+
+def test_dealings_and_cases_of_every_shape_are_in_the_comparison(compared: Compared) -> None:
+    rows = [row.items for many in compared.found.values() for row in many]
+    received = [items["fee.received"] for items in rows if "fee.received" in items]
+    assert any(isinstance(fee, int) and fee < 0 for fee in received)
+    assert "USD 12.34" in received
+    assert any(str(items.get("fee.billed", "")).startswith("-") for items in rows)
+    assert {"outside_stripe", "card"} <= {items.get("fee.method") for items in rows}
+    assert {"complaint", "dispute", "payment_dispute"} <= {items.get("case.kind") for items in rows}
+    assert any("It was charged twice" in str(items.get("case.body")) for items in rows)
+    assert any("invoice.pdf_sha256" in items for items in rows)
 
 
 def test_every_law_and_source_is_in_the_comparison(compared: Compared) -> None:

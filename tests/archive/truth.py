@@ -16,6 +16,7 @@ from tests.e2e.outside_policy import ROLL, free_from
 Row = Mapping[str, Any]
 SEOUL = dt.timezone(dt.timedelta(hours=9))
 FEE = ("fee.billed", "fee.received", "fee.received_at", "fee.method")
+BILL = ("invoice.number", "invoice.pdf_sha256")
 PARTY = {
     "individual": ("name", "billing_address", "email"),
     "business": ("company_name", "trade_name", "representative", "business_no"),
@@ -27,7 +28,7 @@ LISTS: dict[tuple[str, str], frozenset[str]] = {
 }
 for _subject, _party in PARTY.items():
     LISTS["R-03", _subject] = frozenset({*_party, "contract.kind", "contract.concluded_on", "contract.ended_on"})
-    LISTS["R-04", _subject] = frozenset({*_party, *FEE, "supply.completed_on"})
+    LISTS["R-04", _subject] = frozenset({*_party, *FEE, *BILL, "supply.completed_on"})
     LISTS["R-05", _subject] = frozenset({*_party, "case.kind", "case.opened_on", "case.closed_on", "case.body"})
 
 
@@ -113,58 +114,34 @@ def own_database(party: Party, rows: Mapping[str, list[Row]]) -> Iterator[Kept]:
         )
 
 
-def stripe(party: Party, number: int, dump: Iterable[Row], as_of: dt.date) -> Iterator[Kept]:
-    """Yield what must be kept of one customer's raw objects, told apart by the seed's number in their ids."""
-    mine = [r for r in dump if f"_s{number:07d}x" in str(r["id"])]
-    customers = {r["id"]: r for r in mine if r["kind"] == "customer"}
-    bills = {r["id"]: r for r in mine if r["kind"] == "invoice"}
-    billed_by = {r["payment"]["payment_intent"]: bills[r["invoice"]] for r in mine if r["kind"] == "invoice_payment"}
-    for charge in (r for r in mine if r["kind"] == "charge" and r["status"] == "succeeded"):
-        bill, paid = billed_by.get(charge["payment_intent"]), _day(charge["created"])
-        supplied = max(paid, min(_day(bill["period_end"]), as_of)) if bill else paid
-        shown, known = charge["billing_details"], customers.get(charge["customer"] or "", {})
-        address = shown.get("address") or known.get("address") or {}
-        order = ("line1", "line2", "city", "state", "postal_code", "country")
-        items = {
-            "name": shown.get("name") or known.get("name"),
-            "company_name": shown.get("name") or known.get("name"),
-            "email": shown.get("email") or known.get("email"),
-            "phone": shown.get("phone") or known.get("phone"),
-            "billing_address": ", ".join(address[k] for k in order if address.get(k)),
-            "fee.billed": bill["amount_due"] if bill else charge["amount"],
-            "fee.received": charge["amount"] - charge["amount_refunded"],
-            "fee.received_at": paid.isoformat(),
-            "supply.completed_on": supplied.isoformat(),
-        }
-        yield from party.kept("payment", items, supplied, paid=paid)
-
-
 def zendesk(party: Party, number: int, dump: Iterable[Row]) -> Iterator[Kept]:
-    """Yield what must be kept of one requester's raw tickets, told apart by the seed's number in their ids."""
+    """Yield the complaints and disputes a person brought or wrote in, told apart by the seed's number in their ids."""
     rows = [r for r in dump if r["kind"] in ("user", "ticket", "comment")]
     users = {r["id"]: r for r in rows if r["kind"] == "user" and str(r["id"]).startswith("9")}
     for ticket in rows:
-        if ticket["kind"] != "ticket" or ticket["id"] // 100 != number or "complaint" not in ticket["tags"]:
+        if (
+            ticket["kind"] != "ticket"
+            or ticket["id"] // 100 != number
+            or not {"complaint", "dispute"} & {*ticket["tags"]}
+        ):
             continue
-        requester = users[ticket["requester_id"]]
-        texts = [r["body"] for r in rows if r["kind"] == "comment" and r["ticket_id"] == ticket["id"]]
+        said = [r for r in rows if r["kind"] == "comment" and r["ticket_id"] == ticket["id"]]
+        there = [users[i] for i in (ticket["requester_id"], *(r["author_id"] for r in said)) if i in users]
+        if not there:
+            continue
         opened, closed = (
             dt.datetime.fromisoformat(ticket[n]).astimezone(SEOUL).date() for n in ("created_at", "_solved_at")
         )
         items = {
-            "case.kind": "complaint",
+            "case.kind": "dispute" if "dispute" in ticket["tags"] else "complaint",
             "case.opened_on": opened.isoformat(),
             "case.closed_on": closed.isoformat(),
-            "case.body": "\n".join([ticket["subject"], *texts]),
-            "name": requester["name"],
-            "email": requester["email"],
+            "case.body": "\n".join([ticket["subject"], *(r["body"] for r in said)]),
+            "name": there[0]["name"],
+            "email": there[0]["email"],
         }
         yield from party.kept("complaint", items, closed)
 
 
 def _iso(day: dt.date | None) -> str | None:
     return day.isoformat() if day else None
-
-
-def _day(moment: int) -> dt.date:
-    return dt.datetime.fromtimestamp(moment, SEOUL).date()

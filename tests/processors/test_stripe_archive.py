@@ -15,9 +15,10 @@ from include.errors import Unreachable
 from include.outcomes import Outcome
 from include.policy import schedule
 from include.policy.terms import record_terms
-from include.processors import NOT_ARCHIVED, Record
+from include.processors import NOT_ARCHIVED, Record, Settlement
 from include.processors._stripe_documents import Documents
 from include.sandbox._stripe_billing import pdf_of
+from include.sandbox._stripe_money import credit_note
 from include.sandbox._stripe_shapes import dispute, invoice, paid_with, refund, stamp
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import StandIn
@@ -51,6 +52,8 @@ def archived(record: Record, subject_type: str = "individual") -> dict[str, dict
 def test_refunds_credit_notes_and_closed_disputes_are_records_of_their_own(world: World) -> None:
     world.seed(person(1, "paid_back"))
     found = extracted(world)
+    taken = found.pop("du_s0000001x900:taken_back")
+    assert (taken.kind, taken.items["fee.received"], taken.dates["transaction"]) == ("payment", -11001, OLD)
     kinds = {key.partition("_")[0]: (r.kind, r.dates) for key, r in found.items()}
     assert {k: kind for k, (kind, _) in kinds.items()} == {
         "ch": "payment", "re": "payment", "cn": "payment", "du": "complaint",
@@ -69,7 +72,8 @@ def test_what_was_billed_and_received_adds_up_to_what_stripe_holds(world: World)
     received = sum(int(r.items.get("fee.received") or 0) for r in found.values())
     billed = sum(int(r.items.get("fee.billed") or 0) for r in found.values())
     captured = sum(c["amount_captured"] for c in world.all("charge"))
-    assert received == captured - 100 - 200  # a refund, and a credit note paid outside Stripe
+    lost = sum(d["amount"] for d in world.all("dispute"))
+    assert received == captured - 100 - 200 - lost  # a refund, a credit note paid outside Stripe, a dispute
     assert billed == captured - 200
 
 
@@ -88,6 +92,41 @@ def test_an_invoice_paid_in_two_charges_is_billed_once(world: World) -> None:
     assert sum(r.items.get("fee.billed") or 0 for r in found.values()) == 22001
     assert sum(r.items.get("fee.received") or 0 for r in found.values()) == 22001
     assert len(found) == 3
+
+
+def test_a_credit_note_before_payment_lowers_what_was_billed_once(world: World) -> None:
+    objects = person(1, payments=1)
+    objects["invoice"][0] |= {"amount_due": 10700, "amount_paid": 10700, "pre_payment_credit_notes_amount": 300}
+    objects["charge"][0] |= {"amount": 10700, "amount_captured": 10700}
+    note = credit_note("cn_1", objects["invoice"][0], amount=300, created=stamp(OLD))
+    objects["credit_note"] = [note | {"out_of_band_amount": 0, "pre_payment_amount": 300, "post_payment_amount": 0}]
+    world.seed(objects)
+    found = extracted(world)
+    assert sum(r.items.get("fee.billed") or 0 for r in found.values()) == 10700
+    assert sum(r.items.get("fee.received") or 0 for r in found.values()) == 10700
+
+
+@pytest.mark.parametrize("counted", [400, 0])
+def test_what_was_authorised_and_never_captured_is_neither_billed_nor_given_back(world: World, counted: int) -> None:
+    objects = person(1, payments=2)
+    objects["charge"][1] |= {"amount": 1000, "amount_captured": 600, "amount_refunded": counted}
+    world.seed(objects)
+    items = extracted(world)[objects["charge"][1]["id"]].items
+    assert (items["fee.billed"], items["fee.received"]) == (600, 600)
+
+
+@pytest.mark.parametrize(("reason", "rest"), [("paid", 7001), ("written_off", None)])
+def test_what_was_paid_elsewhere_on_a_bill_begun_by_card_is_received(
+    world: World, reason: str, rest: int | None
+) -> None:
+    objects = person(1, payments=1)
+    objects["invoice"][0] |= {"status": "open", "total": 18001, "amount_due": 18001, "amount_paid": 11000}
+    world.seed(objects)
+    released = Settlement(reason, TODAY - DAY, ("compliance:e-0001", "approver:e-0002"))
+    found = {r.source_id: r for r in world.extract(world.work(subject(1, settled=(released,))))}
+    bill = found.get(objects["invoice"][0]["id"])
+    assert (bill.items["fee.received"] if bill else None) == rest
+    assert sum(r.items.get("fee.billed") or 0 for r in found.values()) == 18001
 
 
 def test_a_dispute_that_was_won_closed_when_the_money_came_back(world: World) -> None:
@@ -264,4 +303,4 @@ def test_a_dispute_after_the_deletion_is_extracted_once_it_is_closed(world: Worl
     world.standin.store.update("dispute", "du_late", status="lost")
     result = world.processor().act("redact", [work])[0]
     assert result.code == NOT_ARCHIVED
-    assert [r.kind for r in world.extract(replaced(work, result))] == ["complaint"]
+    assert [r.kind for r in world.extract(replaced(work, result))] == ["complaint", "payment"]
