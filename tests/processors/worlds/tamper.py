@@ -42,7 +42,7 @@ INSTEAD: Mapping[str, Reply] = {
 }
 """What may come back though the place was never asked."""
 READING = (*INSTEAD, "cut_before", "cut_after", "truncated", "stale")
-CHANGING = (*INSTEAD, "cut_before", "cut_after", "truncated", *("lie",) * 8)
+CHANGING = (*INSTEAD, "cut_before", "cut_after", "truncated", *("lie",) * 12)
 """What may happen to a request besides: said but not done, done but not said, half said, said of the past."""
 
 
@@ -64,15 +64,16 @@ class Liar:
         return sum(self.told.values())
 
     def choose(self, method: str) -> str | None:
-        """Return what goes wrong with a request now, or None."""
-        return self._one(READING if method in ("GET", "HEAD") else CHANGING)
+        """Return what goes wrong with a request now, or None; about changes it lies twice as often."""
+        reads = method in ("GET", "HEAD")
+        return self._one(READING if reads else CHANGING, self.rate if reads else 2 * self.rate)
 
     def strikes(self, kind: str) -> bool:
         """Return whether this one thing goes wrong now, where nothing else could."""
-        return self._one((kind,)) is not None
+        return self._one((kind,), self.rate) is not None
 
-    def _one(self, kinds: Sequence[str]) -> str | None:
-        if not self.on or self.count >= self.most or self._random.random() > self.rate:
+    def _one(self, kinds: Sequence[str], rate: float) -> str | None:
+        if not self.on or self.count >= self.most or self._random.random() > rate:
             return None
         kind = self._random.choice(kinds)
         self.told[kind] = self.told.get(kind, 0) + 1
