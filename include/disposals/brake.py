@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Date, Row, case, cast, func, insert, select, update
 
 from include.database import among, disposal, run, schedule_version
 from include.database_decisions import night
@@ -159,12 +159,17 @@ def _let_go(context: Context, row: Row[Any], by: Staff | None) -> None:
         connection.execute(
             update(disposal)
             .where(disposal.c.gate == row.run_id)
-            # What a quota spreads over many nights keeps its own.
-            .values(gate=None, due_at=func.greatest(disposal.c.due_at, context.as_of), updated_at=func.now())
+            .values(gate=None, due_at=_from(context), updated_at=func.now())
         )
         connection.execute(update(night).where(night.c.run_id == row.run_id).values(decision="approved"))
         actor = {"actor": by.entry()} if by else {}
         stage(connection, [run_entry(context, row.run_id, "brake_released", approved_sha256=row.digest, **actor)])
+
+
+def _from(context: Context) -> ColumnElement[Any]:
+    """Return from when what was let go is due: at once, but what a quota spreads over many nights keeps its own."""
+    spread = func.greatest(disposal.c.due_at, context.as_of)
+    return case((disposal.c.offboarding_id.is_(None), cast(context.as_of, Date)), else_=spread)
 
 
 def _refuse(context: Context, run_id: UUID) -> None:

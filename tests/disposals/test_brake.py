@@ -138,6 +138,16 @@ def test_rejection_and_silence_act_on_nothing_and_ask_again_next_night(
     assert batches(later, second_run)
 
 
+def test_what_is_let_go_on_the_same_day_is_carried_out_on_the_same_day(nights: Nights) -> None:
+    context, run_id = nights.begin(60)
+    nights.judge(context, run_id)
+    brake.settle(context, run_id, by=None, approved=False)
+    again, second_run = nights.begin(0)
+    nights.judge(again, second_run)
+    assert brake.settle(again, second_run, by=nights.ben, approved=True) == "approved"
+    assert batches(again, second_run)
+
+
 def test_a_refused_night_does_not_hold_up_a_usual_one(nights: Nights) -> None:
     context, run_id = nights.begin(60)
     first = nights.judge(context, run_id)
