@@ -30,6 +30,7 @@ from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
 from include.disposals.manual import Proof, answer, open_orders
 from include.disposals.settled import look_again
+from include.disposals.tonight import tonight
 from include.errors import ConfigurationError, RetentionError
 from include.evidence.lookups import Person
 from include.evidence.tags import SubjectTags
@@ -82,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     assess.add_argument("--finding", required=True, choices=stopping.FINDINGS)
     sign = add("cpo-check", _cpo_check, "sign a month's ledger as the privacy officer")
     sign.add_argument("--month", required=True, help="YYYY-MM, a month that is over")
+    dry = commands.add_parser("tonight", help="dry run: what the next night would act on, in counts with their rules")
+    dry.set_defaults(carry_out=_tonight)
     standing = commands.add_parser("holds", help="the holds that stand, with the day of their review")
     standing.set_defaults(carry_out=_holds)
     orders = commands.add_parser("manual", help="the open orders of what only a person can do, with the words to send")
@@ -184,6 +187,18 @@ def _cpo_check(arguments: Arguments) -> str:
     )
     told = ", ".join(f"{code} {n}" for code, n in found.items())
     return f"The ledger of {arguments.month} is signed with: {told}."
+
+
+def _tonight(_arguments: Arguments) -> str:
+    with _context() as context:
+        found = tonight(context)
+        rules = context.schedule.rules
+    lines = [
+        f"{processor:>14}  {rule_id:<6} {scope_id:<18} {state:<5} {count:>7}  {rules[rule_id].title.ko} · "
+        f"{rules[rule_id].title.en}"
+        for (processor, rule_id, scope_id, state), count in sorted(found.items())
+    ]
+    return "\n".join([*lines, f"{sum(found.values())} disposals, as of {context.as_of}. Nothing was stored."])
 
 
 def _holds(_arguments: Arguments) -> str:

@@ -69,6 +69,16 @@ def discover(context: Context, run_id: UUID) -> Discovered:
     return Discovered(accounts, planned, blocked)
 
 
+def newly_due(context: Context) -> Iterator[PlannedDisposal]:
+    """Yield what `discover` would store now; reads only."""
+    for chunk in _chunks(chain(context.accounts.due(context.schedule, context.as_of), _ended_on_request(context))):
+        chunk = list({f.account_id: f for f in chunk}.values())
+        computed = context.accounts.computed_holds([f.account_id for f in chunk])
+        with context.engine.connect() as connection:
+            plans = _plans(connection, context, chunk, computed)
+            yield from (planned for planned, _tag in _new(connection, context, [p for p in plans if p is not None]))
+
+
 def _ended_on_request(context: Context) -> Iterator[AccountFacts]:
     """Yield the accounts whose termination stands in our register of requests and not (yet) in the company's."""
     with context.engine.connect() as connection:

@@ -29,6 +29,7 @@ class Rows:
 
     def __init__(self, site: Site, tables: Tables) -> None:
         self._connection, self._as_of, self.tables = site.connection, site.as_of, tables
+        self._go_on = site.go_on
 
     def check(self) -> None:
         """Prove that what the schedule declares is there, may be erased, and is all there is of a person."""
@@ -93,6 +94,7 @@ class Rows:
         try:
             for name in self.tables.tables:
                 while name not in kept and same:
+                    self._go_on()
                     with opened(self._connection, read_only=False) as connection, connection.cursor() as cursor:
                         if statements.erase(cursor, self.tables, same, only=name, most=PART) < PART:
                             break
@@ -111,6 +113,7 @@ class Rows:
                     same.append(target)
                     results[target.disposal_id] = Result(target.disposal_id, Outcome.ACCEPTED)
             if same:
+                self._go_on()
                 statements.erase(cursor, self.tables, same)
                 if self.tables.has_register:
                     self._leave(connection, same)
