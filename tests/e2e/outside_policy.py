@@ -22,13 +22,6 @@ SIX_MONTHS = frozenset({"account_profile", "drm_usage", "watermark_usage", "supp
 AT_TERMINATION = frozenset({"customer", "payments", "support", "live_objects"})
 MARKETING = frozenset({"partner_info", "cookie", "marketing", "audience", "recordings"})
 END_USERS = frozenset({"end_user", "end_user_device"})
-CONTESTED = {
-    "account_profile": ("account_profile", "customer", "support", "live_objects"),
-    "billing_contact": ("billing_contact", "customer", "payments"),
-    "business_identity": ("business_identity", "customer"),
-}
-"""Where a contested field stands: a pending correction freezes every copy that is used under the contract (개인정보
-보호법 36(2)); marketing ends at the person's own word all the same."""
 # What a case is about, wherever a copy of it lies.
 CASE = {"support_history": frozenset({"support_history", "support"}), "payment": SETTLEMENT}
 
@@ -130,9 +123,7 @@ class Reading:
         found = set(self.owes(account)) if dataset in SETTLEMENT else set()
         if any(not r["closed_on"] and dataset in CASE[r["dataset"]] for r in self.rows("dispute", account)):
             found.add("H-3")
-        if any(
-            not r["closed_on"] and dataset in CONTESTED[r["dataset"]] for r in self.rows("correction_request", account)
-        ):
+        if any(not r["closed_on"] and r["dataset"] == dataset for r in self.rows("correction_request", account)):
             found.add("H-5")
         return frozenset(found)
 
@@ -143,7 +134,7 @@ class Reading:
             if (closed := day(row["closed_on"])) and dataset in CASE[row["dataset"]]:
                 ends.append(closed)
         for row in self.rows("correction_request", account):
-            if (closed := day(row["closed_on"])) and dataset in CONTESTED[row["dataset"]]:
+            if (closed := day(row["closed_on"])) and dataset == row["dataset"]:
                 ends.append(closed)
         return max(ends) + ONE if ends else date.min
 
