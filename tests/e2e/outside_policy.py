@@ -22,9 +22,9 @@ SIX_MONTHS = frozenset({"account_profile", "drm_usage", "watermark_usage", "supp
 AT_TERMINATION = frozenset({"customer", "payments", "support", "live_objects"})
 MARKETING = frozenset({"partner_info", "cookie", "marketing", "audience", "recordings"})
 END_USERS = frozenset({"end_user", "end_user_device"})
-# What a case is about, wherever a copy of it lies.
 # Where else a contested field of a dataset stands: a pending correction freezes it everywhere (PIPA 36(2), 73(1)1).
 COPIES = {"account_profile": ("customer", "support", "live_objects")}
+# What a case is about, wherever a copy of it lies.
 CASE = {"support_history": frozenset({"support_history", "support"}), "payment": SETTLEMENT}
 
 
