@@ -45,7 +45,7 @@ class Whole:
     def __init__(self, connections: dict[str, Connection], standins: dict[str, Any]) -> None:
         self.connections, self.standins = connections, standins
 
-    def setup(self, *, now: datetime = NOW, without: str = "", **changes: Connection) -> Setup:
+    def setup(self, *, now: datetime | None = None, without: str = "", **changes: Connection) -> Setup:
         known = {k: v for k, v in {**self.connections, **changes}.items() if k != without}
 
         def connection(name: str) -> Connection:
@@ -53,7 +53,7 @@ class Whole:
                 raise absent(name)
             return known[name]
 
-        return Setup(connection=connection, now=now)
+        return Setup(connection=connection, now=now or datetime.now(UTC))  # locks run on the store's own clock
 
 
 @pytest.fixture(scope="module")
