@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "decisions_0001"
-down_revision = "requests_0002"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
