@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from include import database
 from include.database import disposal, hold
@@ -120,7 +120,11 @@ def test_a_usual_night_asks_nobody_and_works_on_everything(town: Town) -> None:
 
 
 def test_a_hold_is_placed_and_written_off_by_two(town: Town) -> None:
-    account = town.one(select(disposal.c.account_id).where(disposal.c.account_id.is_not(None)).limit(1))[0]
+    companys = database.connect(town.stack.connections["accounts_db"])
+    with companys.connect() as connection:
+        live = text("SELECT account_id FROM account WHERE terminated_on IS NULL AND account_id ~ '^a[0-9]+$' LIMIT 1")
+        account = connection.execute(live).scalar_one()
+    companys.dispose()
     due = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     placing = {
         "action": "place", "account_id": account, "kind": "H-2", "reason": "invoice_open", "review_due": due,
