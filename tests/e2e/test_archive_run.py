@@ -26,7 +26,7 @@ from include.archive.keyring import ArchiveKeys
 from include.archive.store import ArchiveStore
 from include.connections import s3_client
 from include.database import archive_key, archive_object, entry
-from include.disposals import Context, begin_run, guards
+from include.disposals import Context, begin_run, guards, stopping
 from include.disposals.archiving import pack_staged
 from include.sandbox import airflow
 from include.sandbox.night import opened
@@ -172,7 +172,7 @@ def test_a_released_hold_lets_the_copy_go_on_the_next_run(office: Office) -> Non
 
 def test_a_stopped_archive_destroys_nothing_and_the_run_is_red(office: Office) -> None:
     before = office.listed()
-    guards.set_stop(office.context, reason_code="wrong_deletion", set_by="privacy_officer:e-0001")
+    stopping.set_stop(office.context, reason_code="wrong_deletion", set_by="privacy_officer:e-0001")
     with office.context.engine.begin() as connection:  # its lock is long: only the stop may be what keeps it
         connection.execute(archive_object.update().values(retain_until=datetime.now(UTC)))
     state, tasks = office.run(TODAY + timedelta(days=2))
