@@ -19,7 +19,7 @@ Places that cannot be listed (ad audiences, recordings, paper) are not restored 
 FORM: dict[str, Any] = {
     "processor": Param(
         "own_database", type="string", title="Restored place · 복구한 곳",
-        enum=["own_database", "s3", "salesforce", "stripe", "zendesk"],
+        enum=tasks.places(),
     ),
     "restored_to": Param(
         type="string", format="date", title="Restore point · 복구 시점",

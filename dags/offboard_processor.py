@@ -18,9 +18,7 @@ When nothing is left open, `processor_ended` closes it in the evidence log. The 
 the tags of its subjects, is made by `evidence_export` with that processor's name.
 """
 FORM: dict[str, Any] = {
-    "processor": Param(
-        type="string", title="Processor · 수탁사", enum=["adroll", "clarity", "s3", "salesforce", "stripe", "zendesk"]
-    ),
+    "processor": Param(type="string", title="Processor · 수탁사", enum=tasks.places()),
     "ended_on": Param(type="string", format="date", title="Contract ended on · 계약 종료일"),
     "as_of": Param(None, type=["null", "string"], format="date", title="Business date · 기준일"),
 }  # fmt: skip

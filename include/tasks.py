@@ -65,15 +65,7 @@ def connection(name: str) -> Connection:
             f"There is no Airflow connection {name!r}. Create it (docs/configuration.md lists its fields), then clear "
             "this task."
         ) from None
-    return Connection(
-        name=name,
-        host=found.host or "",
-        login=found.login or "",
-        port=found.port,
-        schema=found.schema or "",
-        password=found.password or "",
-        extra=found.extra_dejson,
-    )
+    return Connection.of_airflow(name, found)
 
 
 def _schedule() -> Any:
@@ -382,6 +374,13 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")
     return {"gaps": 0}
+
+
+def places() -> list[str]:
+    """Return the names of all processors, as a form offers them; the task refuses those it cannot be done for."""
+    from include import processors
+
+    return list(processors.names())
 
 
 def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: Any = report) -> None:

@@ -46,12 +46,4 @@ def _asked(name: str) -> Connection:
             f"Airflow cannot say whether it has connection {name!r} ({type(error).__name__}): look at its secrets "
             "backend and at AIRFLOW__DATABASE__SQL_ALCHEMY_CONN."
         ) from None
-    return Connection(
-        name=name,
-        host=found.host or "",
-        login=found.login or "",
-        port=found.port,
-        schema=found.schema or "",
-        password=found.password or "",
-        extra=found.extra_dejson,
-    )
+    return Connection.of_airflow(name, found)

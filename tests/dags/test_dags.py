@@ -124,6 +124,14 @@ def test_every_field_of_the_form_is_a_choice_a_date_or_a_number_in_two_languages
                 assert schema["items"]["enum"], name
 
 
+@pytest.mark.parametrize("dag_id", ["offboard_processor", "after_restore"])
+def test_a_form_offers_what_the_folder_of_processors_holds(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    """A new processor appears in the forms by its file alone; no list is edited."""
+    from include import processors
+
+    assert bag["dags"][dag_id]["params"]["processor"]["enum"] == list(processors.names())
+
+
 def test_the_form_knows_exactly_the_kinds_and_records_of_the_schedule(bag: dict) -> None:  # type: ignore[type-arg]
     from include.policy import schedule
     from include.policy.requests import listable
