@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
@@ -29,10 +28,10 @@ from include.disposals import Context, guards, holds
 from include.errors import ConfigurationError
 from include.evidence.tags import SubjectTags
 from include.policy import schedule
-from include.sandbox import adroll, company, salesforce
+from include.sandbox import company, standins
 from include.sandbox.servers import S3_PORTS, S3Server
-from include.sandbox.stack import BUCKETS, ORIGIN, SANDBOX_SECRET, STANDINS, airflow_connection
-from include.sandbox.standin import Frame, Serving
+from include.sandbox.stack import BUCKETS, ORIGIN, STANDINS, airflow_connection
+from include.sandbox.standin import Serving
 
 ANYWHERE = "0.0.0.0"
 S3_PORT = 8333
@@ -87,14 +86,6 @@ def connections(password: str) -> list[Connection]:
         "evidence_tags": {"folder": f"{KEYS}/tags"},
         "archive_kek": {"file": f"{KEYS}/archive_kek.key"},
     }
-    more: dict[str, dict[str, str]] = {
-        "salesforce": {
-            "domain": "sandbox.my", "consumer_key": salesforce.CONSUMER_KEY, "version": "67.0",
-            "consumer_secret": salesforce.CONSUMER_SECRET,
-        },
-        "zendesk": {"subdomain": "sandbox"},
-        "adroll": {"apikey": adroll.API_KEY, "advertisable": adroll.ADVERTISABLE},
-    }  # fmt: skip
     s3 = {"endpoint_url": f"http://s3:{S3_PORT}", "region_name": "ap-northeast-2"}
     return [
         *(Connection(n, host="postgres", login="airflow", password=password, schema=d) for n, d in databases.items()),
@@ -103,15 +94,7 @@ def connections(password: str) -> list[Connection]:
             for n, (who, bucket) in buckets.items()
         ),
         *(Connection(n, extra=extra) for n, extra in keyed.items()),
-        *(
-            Connection(
-                n,
-                login="agent@example.com" if n == "zendesk" else "",
-                password="" if n == "salesforce" else SANDBOX_SECRET[n],
-                extra={"endpoint_url": f"http://standins:{port}", **more.get(n, {})},
-            )
-            for n, port in ports().items()
-        ),
+        *(standins.connection(n, f"http://standins:{port}") for n, port in ports().items()),
     ]
 
 
@@ -130,8 +113,7 @@ def _s3(folder: Path) -> None:
 def _standins(folder: Path) -> None:
     serving = []
     for name, port in ports().items():
-        kind: type[Frame] = import_module(f"include.sandbox.{name}").StandIn
-        serving.append(Serving(kind(folder), port, host=ANYWHERE).__enter__())
+        serving.append(Serving(standins.load(name)(folder), port, host=ANYWHERE).__enter__())
         print(f"{name} on port {port}", flush=True)
     threading.Event().wait()
 

@@ -28,7 +28,7 @@ from include.sandbox._salesforce_people import VARIANTS, make_id, seed_person, t
 from include.sandbox._salesforce_rows import BIN_DAYS, Problem, Rows, refusal
 from include.sandbox._salesforce_schema import FIELDS, describe, fields_of, summary
 from include.sandbox._salesforce_soql import Parser, SoqlError
-from include.sandbox.standin import Frame, Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Frame, Limit, Route, json_reply
 
 __all__ = ["CONSUMER_KEY", "CONSUMER_SECRET", "VARIANTS", "StandIn", "make_id", "seed_person", "to_18"]
 
@@ -41,6 +41,11 @@ class StandIn(BulkJobs, Composite, Rows, Frame):
     """Salesforce, as far as erasing a person needs it."""
 
     name = "salesforce"
+    credentials = Credentials(
+        extra={
+            "domain": "sandbox.my", "consumer_key": CONSUMER_KEY, "consumer_secret": CONSUMER_SECRET, "version": "67.0",
+        }
+    )  # fmt: skip
     limits: ClassVar[tuple[Limit, ...]] = (Limit("api", 100_000, 86_400),)
     routes = (
         Route("POST", "/services/oauth2/token", "token", changing=False, group="login"),

@@ -23,22 +23,15 @@ import psutil
 
 from include import keys
 from include.connections import Connection
-from include.sandbox import adroll, clarity, salesforce, zendesk
+from include.sandbox import standins
 from include.sandbox.servers import S3_PORTS, PostgresServer, S3Server, free_ports, stop, wait_for
 
-STANDINS = ("salesforce", "stripe", "zendesk", "adroll", "clarity")
+STANDINS = standins.names()
 BUCKETS = {"live": False, "archive": True, "evidence": True}
 KEY_YEARS = range(2024, 2046)
 ORIGIN = "evidence.example/erasure"
 LIMIT_FACTOR = 20.0
 """How much more than published the stand-ins allow, and we reserve, so that a night takes minutes."""
-SANDBOX_SECRET = {
-    "salesforce": salesforce.CONSUMER_SECRET,
-    "stripe": "sk_test_sandbox",
-    "zendesk": zendesk.API_TOKEN,
-    "adroll": adroll.TOKEN,
-    "clarity": clarity.TOKEN,
-}
 
 
 class Stack:
@@ -145,13 +138,6 @@ class Stack:
     def connections(self) -> dict[str, Connection]:
         """Every Airflow connection of the sandbox, by name."""
         folder = self.local / "keys"
-        sites = {
-            "salesforce": {"domain": "sandbox.my", "consumer_key": salesforce.CONSUMER_KEY, "version": "67.0"},
-            "stripe": {},
-            "zendesk": {"subdomain": "sandbox"},
-            "adroll": {"apikey": adroll.API_KEY, "advertisable": adroll.ADVERTISABLE},
-            "clarity": {},
-        }
         made = [
             self.postgres.connection("retention_db", "retention"),
             *(self.postgres.connection(name, "accounts") for name in ("accounts_db", "own_database", "paper")),
@@ -174,16 +160,7 @@ class Stack:
                 password=self.secret("user-admin"),
             ),
             Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
-            *(
-                Connection(
-                    name,
-                    login="agent@example.com" if name == "zendesk" else "",
-                    password="" if name == "salesforce" else SANDBOX_SECRET[name],
-                    extra={"endpoint_url": self.url(name), "limit_factor": LIMIT_FACTOR, **extra}
-                    | ({"consumer_secret": SANDBOX_SECRET[name]} if name == "salesforce" else {}),
-                )
-                for name, extra in sites.items()
-            ),
+            *(standins.connection(n, self.url(n), limit_factor=LIMIT_FACTOR) for n in STANDINS),
         ]
         return {c.name: c for c in made}
 

@@ -98,10 +98,20 @@ def json_reply(status: int, body: Any, headers: Mapping[str, str] | None = None)
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a stand-in asks of its Airflow connection: made up, and known to everybody."""
+
+    login: str = ""
+    password: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
 class Frame:
     """The base of every stand-in."""
 
     name: ClassVar[str]
+    credentials: ClassVar[Credentials] = Credentials()
     routes: ClassVar[tuple[Route, ...]] = ()
     limits: ClassVar[tuple[Limit, ...]] = ()
 

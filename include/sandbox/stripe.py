@@ -40,7 +40,7 @@ from include.sandbox._stripe_wire import (
     parse_search,
     unrecognized,
 )
-from include.sandbox.standin import Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Limit, Route, json_reply
 
 __all__ = [
     "LOCK_TIMEOUT_BODY", "PERMISSION_BODY", "RATE_LIMIT_BODY", "SEOUL", "VARIANTS", "StandIn", "seed_person",
@@ -60,6 +60,7 @@ class StandIn(_stripe_billing.Billing, _stripe_privacy.Redaction):
     """Whether a list by customer answers for one that is deleted, which Stripe does not document."""
 
     name: ClassVar[str] = "stripe"
+    credentials = Credentials(password="sk_test_sandbox")  # noqa: S106 - the stand-in's own
     routes: ClassVar[tuple[Route, ...]] = (
         Route("GET", "/v1/customers/search", "search_customers", group="search"),
         Route("GET", f"/v1/<any({LISTED}):word>", "list_objects"),

@@ -24,7 +24,7 @@ from werkzeug.wrappers import Request, Response
 from include.sandbox._zendesk_gone import Gone
 from include.sandbox._zendesk_pages import Row, digits, ids, invalid, moment, not_found, public
 from include.sandbox._zendesk_seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
-from include.sandbox.standin import Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Limit, Route, json_reply
 
 __all__ = ["API_TOKEN", "VARIANTS", "StandIn", "comment_row", "seed_person", "ticket_row", "user_row"]
 
@@ -54,6 +54,7 @@ class StandIn(Gone):
     """Zendesk as `include/processors/zendesk.py` meets it."""
 
     name = "zendesk"
+    credentials = Credentials("agent@example.com", API_TOKEN, {"subdomain": "sandbox"})
     limits = (
         Limit("api", 700, 60),
         Limit("purge_user", 700, 600),
