@@ -91,7 +91,8 @@ def test_what_a_place_lacks_is_a_case_with_a_reason(name: str) -> None:
 
 
 def test_a_processor_without_a_world_fails_and_says_what_to_add() -> None:
-    with pytest.raises(AssertionError, match=r"include/processors/newcomer\.py has no world.*WORLDS"):
+    told = r"include/processors/newcomer\.py has no world.*tests/processors/worlds/newcomer\.py"
+    with pytest.raises(AssertionError, match=told):
         kind_of("newcomer")
 
 
