@@ -12,9 +12,9 @@ checkpoint and with the timestamps. Then it looks for intents without an outcome
 period was over (there must be none), destructions more than five days after it, disposals past their day that nothing
 holds, and gaps in the numbering.
 
-It changes nothing. Its only task fails on any finding; findings are counts and places, never people. With connection
-`smtp_default` and `RETENTION_OFFICER_EMAIL` set, the privacy officer gets the findings, or the log's root to keep, by
-mail. `docs/evidence.md` says what each finding means.
+It changes nothing. `audit` fails on any finding; findings are counts and places, never people. With connection
+`smtp_default` and `RETENTION_OFFICER_EMAIL` set, the privacy officer gets the findings by mail, or from `mail_root` the
+log's root and signed checkpoint to keep. `docs/evidence.md` says what each finding means.
 """
 
 
@@ -32,8 +32,8 @@ mail. `docs/evidence.md` says what each finding means.
     },
 )
 def evidence_audit() -> None:
-    """One task, the leaf, which raises."""
-    tasks_evidence.audit()
+    """Audit, which raises on anything wrong; then mail the root."""
+    tasks_evidence.mail_root(tasks_evidence.audit())
 
 
 evidence_audit()

@@ -13,8 +13,8 @@ Writes a folder that an auditor can verify without us (`verify.py` lies in it) a
 sheets as `ledger.xlsx` and CSV, `report.ko.pdf` and `report.en.pdf`, certificates of destruction.
 
 - **After a run** (its asset): the workbook and reports of that run alone, into that run's own folder.
-- **By hand**: for a period, a processor or a subject. A subject is named by *tag*, never by account or e-mail: what is
-  typed here stays in Airflow's database. One certificate is written for the processor or the subject named.
+- **By hand**: for a period, a processor, a person's request or a subject. A subject is named by *tag*, never by account
+  or e-mail: what is typed here stays in Airflow's database. One certificate is written for the processor or subject.
 
 The entries are never thinned out, because then nobody could verify them; the sheets show what was asked for.
 """
@@ -36,6 +36,10 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
         "processor": Param(
             None, type=["null", "string"], pattern="^[a-z][a-z0-9_]{0,39}$", title="Processor · 처리처",
             description="Its name, for example stripe. Empty: all of them.",
+        ),
+        "request": Param(
+            None, type=["null", "string"], format="uuid", pattern="^[0-9a-f-]{36}$", title="Request · 요구",
+            description="The id of a request of a data subject, as its entries carry it.",
         ),
         "subject_tag": Param(
             None, type=["null", "string"], pattern="^[0-9a-f]{64}$", title="Subject tag · 식별 태그",

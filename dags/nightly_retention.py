@@ -2,7 +2,7 @@
 
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
-from include import tasks
+from include import tasks, tasks_alerts, tasks_decisions
 
 DOC = """
 ### Nightly retention (야간 파기)
@@ -13,10 +13,14 @@ processor that holds data of it, until it is *read back as gone*, kept under a l
 | step | what happens |
 |---|---|
 | `begin`, `discover` | business date and approved schedule are checked; what fell due becomes disposals |
+| `judge_plan` | the new ones are compared with the last nights and the last schedule version (the brake) |
+| `approve_plan`, `settle` | only when far more than usual: a second person lets them go; silence does not |
 | one group per processor | `locate` reads what is there and stages what a law keeps |
 | `archive` | statutory rows go to cold storage, checked by digest and lock, before any source is touched |
 | `seal_plan` | the plan is sealed into the evidence log before the first act |
 | the same groups | `advance` acts step by step and reads back |
+| `manual` | what only a person can do becomes one request a place; nothing waits for it |
+| `sweep` | what came into each place lately is compared with tombstones: who was erased and is there again shows |
 | `seal`, `export`, `report` | evidence is sealed and exported; the report fails when promised and proven differ |
 
 A processor that is down makes its own group and the report red; the others finish, and the next run goes on from there.
@@ -30,10 +34,12 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Seoul"),
     allowed_run_types=["scheduled", "manual"],
     max_active_runs=1,
+    deadline=tasks_alerts.NIGHT_DEADLINE,
     is_paused_upon_creation=True,
     default_args=tasks.defaults,
     tags=["retention", "destructive"],
     doc_md=DOC,
+    access_control=tasks_decisions.ANSWERED,
     params={
         "as_of": Param(
             None,
@@ -45,9 +51,10 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     },
 )
 def nightly_retention() -> None:
-    """Discover, then carry everything due through its processors."""
+    """Discover, brake, then carry everything due through its processors."""
     run = tasks.begin()
-    tasks.carry_through(run, start=tasks.discover(run))
+    released = tasks_decisions.brake(run, tasks.discover(run))
+    tasks.carry_through(run, start=released, finish=tasks_decisions.after_acts)
 
 
 nightly_retention()

@@ -90,6 +90,16 @@ class Accounts:
             if dates.event == event:
                 yield dates.due(latest)
 
+    def every(self) -> Iterator[str]:
+        """Yield the id of every account in the register, in order, without loading them at once."""
+        register = self.tables.register_row
+        statement = (
+            select(col(register.account)).select_from(self._table(register.table)).order_by(col(register.account))
+        )
+        with self._opened() as connection:
+            rows = connection.execution_options(stream_results=True, yield_per=10_000).execute(statement)
+            yield from rows.scalars()
+
     def facts(self, account_ids: Collection[str]) -> list[AccountFacts]:
         """Return what the planner needs of some accounts, from one snapshot, in the order of their ids."""
         if not account_ids:
@@ -232,11 +242,17 @@ class Accounts:
                 Hold(
                     hold_id=f"{held.table}:{key}",
                     kind=held.kind,
-                    datasets=self._evidence(named[0]) if named and named[0] else (),
+                    datasets=self._reach(held, named[0]) if named and named[0] else (),
                     placed_on=placed,
                     released_on=released,
                 ),
             )
+
+    def _reach(self, held: Held, dataset: str) -> tuple[str, ...]:
+        """Return what a hold on a dataset reaches: a correction freezes the copies too, a case keeps its evidence."""
+        if held.copies:
+            return (dataset, *self.tables.copies.get(dataset, ()))
+        return self._evidence(dataset)
 
     def _evidence(self, dataset: str) -> tuple[str, ...]:
         """Return a case's dataset and where else its evidence lies."""
@@ -290,6 +306,12 @@ class Accounts:
             )
             for account_id, keys in found.items()
         }
+
+    def address(self, account_id: str, place: str) -> str | None:
+        """Return the first value of `table.column` of an account, or None: where a notice is sent to."""
+        with self._opened() as connection:
+            values = sorted(str(value) for _, value in self._values(connection, place, [account_id]))
+        return values[0] if values else None
 
     def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
         """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""

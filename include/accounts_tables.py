@@ -10,6 +10,8 @@ Everything about a person that the database holds is declared once, and in one o
 | `impersonal` | columns that look like a person's but are not; whole tables or `table.column` |
 
 The register row itself leaves with the last record of its account.
+
+What lies elsewhere (a warehouse, a log store, a cache) is declared under `stores`: see `Store`.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ class Record(_Part):
     `event` names the event of the planner that each date is. `open_is` names the hold an undated record means.
     """
 
-    kind: Literal["payment", "contract", "withdrawal", "complaint"]
+    kind: Literal["payment", "contract", "withdrawal", "complaint", "credit_record"]
     table: Name
     where: Mapping[Name, str] = Field(default_factory=dict)
     items: Mapping[str, Name]
@@ -115,7 +117,10 @@ class Record(_Part):
 
 
 class Held(_Part):
-    """Rows of a table that are holds: open while `released` is empty."""
+    """Rows of a table that are holds: open while `released` is empty.
+
+    `copies`: the hold reaches the copies of its dataset at every other place too (`Tables.copies`).
+    """
 
     kind: str
     table: Name
@@ -124,6 +129,7 @@ class Held(_Part):
     placed: Name
     released: Name
     dataset: Name | None = None
+    copies: bool = False
     where: Mapping[Name, str] = Field(default_factory=dict)
 
 
@@ -158,11 +164,65 @@ class Identifiers(_Part):
     phones: tuple[Place, ...] = ()
 
 
+class Store(_Part):
+    """A store of the company beside its accounts database; each of its datasets has scopes of its own.
+
+    Exactly one of three: `tables` (PostgreSQL, reached by the Airflow connection `connection`; rows are erased and
+    counted again there), `expires_within_days` (everything lapses by itself at most so many days after it was written),
+    or `manual_within_days` (a person erases, due so many days after it was found). The last two name their `datasets`.
+    """
+
+    tables: Mapping[Name, Table] = Field(default_factory=dict)
+    connection: Name | None = None
+    schema_name: Name = Field("public", alias="schema")
+    impersonal: tuple[str, ...] = ()
+    backup_expires_within_days: Annotated[int, Field(ge=0)] | None = None
+    datasets: tuple[Name, ...] = ()
+    expires_within_days: Annotated[int, Field(ge=1, le=400)] | None = None
+    manual_within_days: Annotated[int, Field(ge=1, le=30)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Store:
+        ways = [bool(self.tables), self.expires_within_days is not None, self.manual_within_days is not None]
+        if sum(ways) != 1:
+            raise ValueError("needs exactly one of `tables`, `expires_within_days`, `manual_within_days`")
+        if self.tables and (not self.connection or self.backup_expires_within_days is None or self.datasets):
+            raise ValueError(
+                "with `tables` needs `connection` and `backup_expires_within_days`; its datasets stand at the tables"
+            )
+        if not self.tables and (not self.datasets or self.connection or self.impersonal):
+            raise ValueError("without `tables` needs `datasets`, and nothing is connected to")
+        if self.schema_name in OURS:
+            raise ValueError(f"schema {self.schema_name!r} is not the company's; it is never erased")
+        return self
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """The datasets that lie here."""
+        return frozenset(self.datasets) | {t.dataset for t in self.tables.values()}
+
+    def as_tables(self) -> Tables:
+        """Return the tables of this store as a declaration without a register."""
+        return Tables(
+            schema=self.schema_name,
+            backup_expires_within_days=self.backup_expires_within_days or 0,
+            tables=self.tables,
+            impersonal=self.impersonal,
+            has_register=False,
+        )
+
+
 class Tables(_Part):
-    """The whole declaration; table names are looked up in `schema`."""
+    """The whole declaration; table names are looked up in `schema`.
+
+    `backup_expires_within_days`: how long a backup may still hold a row erased today. `has_register` is false only for
+    a store beside the accounts database.
+    """
 
     schema_name: Name = Field("public", alias="schema")
-    backup_expires_within_days: Annotated[int, Field(ge=0)] | None = None
+    backup_expires_within_days: Annotated[int, Field(ge=0)]
+    has_register: bool = True
+    stores: Mapping[Name, Store] = Field(default_factory=dict)
     quota_share: float | None = None
     register_row: Register = Field(default_factory=Register, alias="register")
     tables: Mapping[Name, Table]
@@ -175,6 +235,7 @@ class Tables(_Part):
     identifiers: Identifiers = Field(default_factory=Identifiers)
     holds: tuple[Held, ...] = ()
     evidence: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
+    copies: Mapping[Name, tuple[Name, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _theirs(self) -> Tables:
@@ -183,8 +244,11 @@ class Tables(_Part):
         roles = [*self.tables, *self.ledgers, *self.elsewhere]
         for twice in {name for name in roles if roles.count(name) > 1}:
             raise ValueError(f"table {twice} is declared twice")
+        places = [d for s in self.stores.values() for d in s.holds] + sorted({t.dataset for t in self.tables.values()})
+        for twice in {name for name in places if places.count(name) > 1}:
+            raise ValueError(f"dataset {twice} lies in two stores; give each store a dataset of its own")
         register = self.register_row.table
-        if register in self.tables and self.tables[register].action != "null_columns":
+        if self.has_register and register in self.tables and self.tables[register].action != "null_columns":
             raise ValueError(f"the register {register} leaves by itself; only null_columns fits there")
         for record in self.records:
             if record.table not in self.tables:

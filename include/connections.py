@@ -55,6 +55,19 @@ class Connection:
         return str(value)
 
     @classmethod
+    def of_airflow(cls, name: str, found: Any) -> Connection:
+        """Return an Airflow connection (the SDK's or the model's) as a plain value."""
+        return cls(
+            name=name,
+            host=found.host or "",
+            login=found.login or "",
+            port=found.port,
+            schema=found.schema or "",
+            password=found.password or "",
+            extra=found.extra_dejson,
+        )
+
+    @classmethod
     def from_json(cls, name: str, text: str) -> Connection:
         """Parse the JSON form of `AIRFLOW_CONN_*`."""
         raw = json.loads(text)

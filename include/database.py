@@ -64,6 +64,9 @@ schedule_version = Table(
     Column("body", LargeBinary, nullable=False),
     Column("approved_by", Text, comment="role:pseudonym of the privacy officer; null until approved"),
     Column("approved_at", DateTime(timezone=True)),
+    Column("effective_on", Date, comment="business date from which it governs; null until approved"),
+    Column("change", Text, comment="first, none, minor or material: how long before the notice had to be sent"),
+    Column("notice_sent_on", Date, comment="null where no notice was needed"),
     _now("stored_at"),
 )
 
@@ -83,6 +86,15 @@ run = Table(
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
     UniqueConstraint("dag_id", "airflow_run_id"),
+)
+
+population_account = Table(
+    "population_account",
+    metadata,
+    Column("run_id", ForeignKey(f"{SCHEMA}.run.run_id"), primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("plannable", Boolean, nullable=False),
+    Column("more_to_come", Boolean, nullable=False, comment="a period of this account still runs"),
 )
 
 disposal = Table(
@@ -116,6 +128,8 @@ disposal = Table(
     Column("count_before", Integer),
     Column("count_after", Integer),
     Column("needs_person", Boolean, nullable=False, server_default=text("false")),
+    Column("gate", Uuid, comment="the night whose plan nobody has let go yet: nothing acts on it; null: free"),
+    Column("offboarding_id", Uuid, index=True, comment="the ended contract it belongs to"),
     _now("planned_at"),
     _now("updated_at"),
     Column("closed_on", Date, comment="business date on which nothing was left to do"),
@@ -130,6 +144,7 @@ disposal = Table(
     ),
     Index("ix_disposal_open", "processor", "due_at", postgresql_where=text("closed_on IS NULL")),
     Index("ix_disposal_account", "account_id", postgresql_where=text("account_id IS NOT NULL")),
+    Index("ix_disposal_gate", "gate", postgresql_where=text("gate IS NOT NULL")),
 )
 
 locator = Table(
@@ -154,11 +169,19 @@ hold = Table(
     Column("placed_by", Text, nullable=False),
     _now("placed_at"),
     Column("placed_on", Date, nullable=False),
+    Column("reviewed_on", Date, comment="the last review; null before the first"),
     Column("review_due", Date, nullable=False),
     Column("released_by", Text),
     Column("released_at", DateTime(timezone=True)),
     Column("released_on", Date),
-    CheckConstraint("review_due <= placed_on + 90", name="review_within_90_days"),
+    Column("release_reason", Text, comment="a code, such as paid or written_off"),
+    Column("release_second_by", Text, comment="the second person of a write-off, role:pseudonym"),
+    CheckConstraint("review_due <= coalesce(reviewed_on, placed_on) + 90", name="review_within_90_days"),
+    CheckConstraint(
+        "release_reason IS DISTINCT FROM 'written_off' OR "
+        "(release_second_by IS NOT NULL AND release_second_by <> released_by)",
+        name="write_off_by_two",
+    ),
 )
 
 global_stop = Table(
@@ -168,8 +191,15 @@ global_stop = Table(
     Column("reason_code", Text, nullable=False),
     Column("set_by", Text, nullable=False),
     _now("set_at"),
+    Column("answer_by", DateTime(timezone=True), comment="end of the breach clock it started"),
+    Column("assessed", Text, comment="what the incident was found to be, a code; null while the clock runs"),
+    Column("assessed_by", Text),
+    Column("assessed_at", DateTime(timezone=True)),
     Column("released_by", Text),
     Column("released_at", DateTime(timezone=True)),
+    Column("approval_id", ForeignKey(f"{SCHEMA}.approval.approval_id"), comment="the second person's, of the release"),
+    CheckConstraint("released_at IS NULL OR approval_id IS NOT NULL", name="release_by_two"),
+    Index("ix_global_stop_set", "set_at", postgresql_where=text("released_at IS NULL")),
 )
 
 claim = Table(
@@ -336,6 +366,25 @@ access_log = Table(
     Column("ip", Text),
     Column("action", Text, nullable=False),
     Column("subject_tag", Text),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("approval_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("digest", Text, nullable=False, comment="SHA-256 over exactly what is approved"),
+    Column("requested_by", Text, nullable=False, comment="login name, normalised; stays in this table"),
+    _now("requested_at"),
+    Column("expires", DateTime(timezone=True), nullable=False, comment="no approval is taken after it"),
+    Column("decided_by", Text, comment="login name, normalised; null when nobody answered"),
+    Column("decision", Text, comment="approved, rejected or expired; null while open"),
+    Column("decided_at", DateTime(timezone=True)),
+    CheckConstraint(
+        "decision IS DISTINCT FROM 'approved' OR (decided_by IS NOT NULL AND decided_by <> requested_by)",
+        name="four_eyes",
+    ),
+    Index("ix_approval_kind_digest", "kind", "digest"),
 )
 
 

@@ -19,6 +19,17 @@ Messages never hold personal data: no names, e-mails, phones, processor object i
 
 from __future__ import annotations
 
+from enum import StrEnum
+
+
+class Remedy(StrEnum):
+    """What is done about an error: one of four, by its class alone."""
+
+    RETRY_NOW = "retry now"
+    NEXT_NIGHT = "retry next night"
+    STOP_PROCESSOR = "stop this processor"
+    NEEDS_PERSON = "needs a person"
+
 
 class RetentionError(Exception):
     """The base of all our errors."""
@@ -97,3 +108,21 @@ class EvidenceError(RetentionError):
 
 class VerificationError(EvidenceError):
     """A check of exported evidence failed."""
+
+
+LONGEST_WAIT_SECONDS = 600.0
+"""A longer wait is not waited for by a task: the next run takes up what is left."""
+
+
+def remedy(error: BaseException) -> Remedy:
+    """Return what is done about an error; one that is none of ours is tried again by its task and left to the next run.
+
+    `RETRY_NOW` is bounded: a task's retries, then the next run. Nothing is assumed in between, the place is read first.
+    """
+    if isinstance(error, RateLimited) and error.retry_after > LONGEST_WAIT_SECONDS:
+        return Remedy.NEXT_NIGHT
+    if isinstance(error, NeedsPerson | DecisionRefused):
+        return Remedy.NEEDS_PERSON
+    if isinstance(error, Refused | ConfigurationError):
+        return Remedy.STOP_PROCESSOR
+    return Remedy.RETRY_NOW

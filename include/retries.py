@@ -1,11 +1,10 @@
-"""From exception to Airflow's retry decision, in one place.
+"""From exception to Airflow's retry decision, in one place; what each class of error means stands in `include.errors`.
 
-| error | decision |
+| remedy | decision |
 |---|---|
-| `RateLimited` | again after the processor's own wait (at most ten minutes; longer waits are left to the next run) |
-| `Unreachable` | again with the task's backoff; what is left is taken up by the next run |
-| `Refused`, `NeedsPerson`, `ConfigurationError`, `DecisionRefused` | fail now: somebody must change something |
-| anything else | the task's own retries |
+| retry now | again after the processor's own wait, or with the task's backoff; the rest is left to the next run |
+| retry next night | fail now: the wait is longer than a task waits, and the next run takes it up |
+| stop this processor, needs a person | fail now: somebody must change something; the other processors go on |
 """
 
 from __future__ import annotations
@@ -15,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
-from include.errors import ConfigurationError, DecisionRefused, NeedsPerson, RateLimited, Refused
+from include.errors import RateLimited, Remedy, remedy
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
-
-LONGEST_WAIT = 600.0
 
 
 class ByErrorClass(RetryPolicy):
@@ -31,12 +28,10 @@ class ByErrorClass(RetryPolicy):
     ) -> RetryDecision:
         """Return the decision for one failure; `reason` names only our error class."""
         reason = type(exception).__name__
-        if isinstance(exception, RateLimited):
-            if exception.retry_after > LONGEST_WAIT:
-                return RetryDecision.fail(reason)
-            return RetryDecision.retry(timedelta(seconds=max(1.0, exception.retry_after)), reason)
-        if isinstance(exception, (Refused, NeedsPerson, ConfigurationError, DecisionRefused)):
+        if remedy(exception) is not Remedy.RETRY_NOW:
             return RetryDecision.fail(reason)
+        if isinstance(exception, RateLimited):
+            return RetryDecision.retry(timedelta(seconds=max(1.0, exception.retry_after)), reason)
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.retries import ByErrorClass
+from include.tasks_alerts import mail_crash, publish
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -38,6 +39,8 @@ STORES = ("accounts_db", "retention_db", "evidence_store", "archive_store")
 TALKATIVE = ("stripe", "zenpy", "httpx", "httpcore", "urllib3", "botocore", "boto3", "simple_salesforce", "requests")
 
 Run = dict[str, str]
+Finish = Callable[[Any, Any, list[Any]], Any]
+"""From the run, the own database's batches and the last acts to the task that ends them."""
 
 defaults = {
     "owner": "privacy",
@@ -59,18 +62,10 @@ def connection(name: str) -> Connection:
         found = AirflowConnection.get(name)
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"There is no Airflow connection {name!r}. Create it (docs/operations.md lists its fields), then clear "
+            f"There is no Airflow connection {name!r}. Create it (docs/configuration.md lists its fields), then clear "
             "this task."
         ) from None
-    return Connection(
-        name=name,
-        host=found.host or "",
-        login=found.login or "",
-        port=found.port,
-        schema=found.schema or "",
-        password=found.password or "",
-        extra=found.extra_dejson,
-    )
+    return Connection.of_airflow(name, found)
 
 
 def _schedule() -> Any:
@@ -131,6 +126,7 @@ def opened(run: Run | None) -> Iterator[Context]:
 def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
     """Return the processor `name`, connected."""
     from include import processors
+    from include.disposals import guards
     from include.disposals.quotas import reserver
 
     kind, found = processors.load(name), connection(name)
@@ -145,7 +141,11 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             as_of=context.as_of,
             accounts=accounts,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
-            ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket}),
+            go_on=partial(guards.check_running, context.engine),
+            # Whatever the schedule calls them, the buckets our own connections name are never a place to erase.
+            ours=frozenset({schedule.settings.archive.bucket, schedule.settings.evidence.bucket})
+            | {str(c.extra.get("bucket")) for c in map(_or_none, ("archive_store", "evidence_store")) if c},
+            connect=connection,
         )
     )
 
@@ -158,7 +158,7 @@ def begin() -> Run:
 
     as_of = _business_date()
     needed = [connection(name) for name in (*STORES, *KEYS)]
-    places = [c for c in map(_or_none, processors.names()) if c]
+    places = [c for c in map(_or_none, processors.connection_names(_schedule().processors)) if c]
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         runs.check_as_of(
             context.engine,
@@ -168,7 +168,7 @@ def begin() -> Run:
             connections=[c for c in (*needed, *places) if c.name not in KEYS],
         )
         with context.engine.begin() as transaction:
-            guards.check_approved(transaction, context.schedule.sha256)
+            guards.check_approved(transaction, context.schedule.sha256, as_of)
         run_id = begin_run(context, airflow_run_id=str(get_current_context()["dag_run"].run_id))
     return {"run_id": str(run_id), "as_of": as_of.isoformat()}
 
@@ -352,27 +352,43 @@ def export(run: Run) -> str:
         return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"]), store=store))
 
 
-@task(trigger_rule="all_done", retries=0, multiple_outputs=False)
+@task(trigger_rule="all_done", retries=0, multiple_outputs=False, on_failure_callback=mail_crash)
 def report(run: Run, exported: str | None) -> dict[str, int]:
     """Compare what was promised with what is proven, from our own database; raise on any gap."""
+    from include.disposals.alerts import alerts
     from include.disposals.reporting import gaps, overdue, summary
+    from include.disposals.requests import deadline_alerts
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
+        for line in alerts(context, now=datetime.now(UTC)):
+            print(f"a person must look: {line}")  # noqa: T201
+        for due in deadline_alerts(context):
+            print(f"to be answered: {due}")  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
+        for alert in publish(context, missing):
+            print(f"alert {alert}")  # noqa: T201
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")
     return {"gaps": 0}
 
 
-def carry_through(run: Any, start: Any) -> None:
+def places() -> list[str]:
+    """Return the names of all processors, as a form offers them; the task refuses those it cannot be done for."""
+    from include import processors
+
+    return list(processors.names())
+
+
+def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: Any = report) -> None:
     """Wire one group per processor between `start` and the report: locate, archive, seal the plan, act, seal, export.
 
     Every processor locates before anything is acted on, because the archive must hold what a law keeps, the company's
-    own database must not go before the others are located, and the plan must be sealed before the first act.
+    own database must not go before the others are located, and the plan must be sealed before the first act. `finish`
+    wires what follows the acts and returns the last of it; `judge` is the leaf.
     """
     from include import processors
 
@@ -393,5 +409,5 @@ def carry_through(run: Any, start: Any) -> None:
             advanced.append(acted)
     sealed = seal.override(task_id="seal")(run, last=True)
     exported = export(run)
-    advanced >> sealed >> exported
-    report(run, exported)
+    (finish(run, places["own_database"][1], advanced) if finish else advanced) >> sealed >> exported
+    judge(run, exported)

@@ -5,53 +5,63 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from airflow.sdk import get_current_context, task
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
-from include.errors import RetentionError
+from include.errors import RetentionError, Unreachable
 from include.tasks import EVIDENCE, SEOUL, _business_date, authority, connection, opened
 
+SMTP = "smtp_default"
 
-def mail_officer(context: Any) -> None:
-    """Mail what an audit found, or the log's root when all is well, through Airflow's own notifier.
 
-    To RETENTION_OFFICER_EMAIL over connection `smtp_default`; where either is missing, nothing is sent and a red task
-    is the only alarm.
+def _officer() -> str | None:
+    """Return where the privacy officer's mail goes, or None where RETENTION_OFFICER_EMAIL or the connection is
+    missing.
     """
     from airflow.sdk import Connection as AirflowConnection
 
-    to = os.environ.get("RETENTION_OFFICER_EMAIL")
     try:
-        AirflowConnection.get("smtp_default")
+        AirflowConnection.get(SMTP)
     except AirflowNotFoundException:
-        return
-    if not to:
-        return
+        return None
+    return os.environ.get("RETENTION_OFFICER_EMAIL") or None
+
+
+def _mail(context: Any, to: str, subject: str, words: str, files: list[str]) -> None:
+    """Send a mail through Airflow's own notifier; what goes wrong is told without the address."""
     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-    ti = context["ti"]
-    shown = ti.xcom_pull(task_ids="audit", key="return_value") or {}
-    wrong = context.get("exception")
-    SmtpNotifier(
-        to=to,
-        subject=f"evidence_audit {'FAILED · 점검 실패' if wrong else 'passed · 이상 없음'}",
-        html_content=f"{escape(str(wrong))}" if wrong else f"{shown.get('size')} entries, root {shown.get('root')}",
-    ).notify(context)
+    notifier = SmtpNotifier(to=to, subject=subject, html_content=f"<pre>{escape(words)}</pre>", files=files)
+    try:
+        notifier.notify(context)
+    except Exception as error:  # the provider raises its own, smtplib's and ValueError; all of them quote the address
+        raise Unreachable(
+            SMTP, type(error).__name__, advice="Check the connection and its from_email, then clear this task."
+        ) from None
 
 
-@task(
-    retries=0,
-    multiple_outputs=False,
-    on_failure_callback=mail_officer,
-    on_success_callback=mail_officer,
-    trigger_rule="all_done",
-)
+def mail_findings(context: Any) -> None:
+    """Mail the privacy officer what an audit found; the task is red whether the mail leaves or not."""
+    to = _officer()
+    if to is None:
+        return
+    try:
+        _mail(context, to, "evidence_audit FAILED · 증적 점검 실패", str(context.get("exception")), [])
+    except Unreachable as error:
+        print(error)  # noqa: T201
+
+
+@task(retries=0, multiple_outputs=False, on_failure_callback=mail_findings)
 def audit(days: int = 1) -> dict[str, Any]:
     """Recompute the log from the bucket, compare it with database and locked copies, and raise on anything wrong."""
     from include import keys
+    from include.disposals.requests import deadline_alerts
     from include.evidence import audit as auditing
+    from include.evidence.log import latest
     from include.evidence.note import Signer
     from include.evidence.store import EvidenceStore
 
@@ -66,10 +76,36 @@ def audit(days: int = 1) -> dict[str, Any]:
             days=days,
             authority=authority(),
         )
+        note = latest(context.engine).note
+        late = [str(due) for due in deadline_alerts(context) if due.alert.overdue]
     print(f"{done.size} entries, {done.checkpoints} checkpoints, {done.stamped} timestamps compared")  # noqa: T201
-    if done.findings:
-        raise RetentionError("The audit found: " + "; ".join(done.findings) + ". docs/evidence.md says what to do.")
-    return {"size": done.size, "root": done.root}
+    if findings := [*done.findings, *late]:
+        raise RetentionError("The audit found: " + "; ".join(findings) + ". docs/evidence.md says what to do.")
+    return {"size": done.size, "root": done.root, "checkpoint": note}
+
+
+@task(multiple_outputs=False)
+def mail_root(audited: dict[str, Any]) -> str:
+    """Mail the privacy officer the log's size and root with the signed checkpoint attached; red if it cannot leave.
+
+    The mail is an anchor: whoever keeps it can show later that the log of that day was not rewritten
+    (`verify.py --since`). Skipped where connection `smtp_default` or RETENTION_OFFICER_EMAIL is missing.
+    """
+    to = _officer()
+    if to is None:
+        raise AirflowSkipException(f"Not mailed: set connection {SMTP} and RETENTION_OFFICER_EMAIL (docs/evidence.md).")
+    words = (
+        f"증적 점검 이상 없음 · evidence_audit passed\n\n기록 수 · entries: {audited['size']}\n"
+        f"루트 · root: {audited['root']}\n\n"
+        "첨부한 체크포인트를 보관하십시오. 다음 점검에서: verify.py 폴더 --since 체크포인트\n"
+        "Keep the attached checkpoint. At the next audit: verify.py FOLDER --since CHECKPOINT\n"
+    )
+    with TemporaryDirectory() as folder:
+        note = Path(folder) / f"checkpoint-{audited['size']}.txt"
+        note.write_text(audited["checkpoint"], encoding="utf-8", newline="\n")
+        subject = f"evidence_audit passed · 증적 점검 이상 없음: {audited['size']} {audited['root']}"
+        _mail(get_current_context(), to, subject, words, [str(note)])
+    return "mailed"
 
 
 @task(task_id="choose")

@@ -17,10 +17,11 @@ FLOORS = [
     {"include.processors"},
     {"include.archive"},
     {"include.disposals"},
-    {"include.retries"},
+    {"include.retries", "include.check", "include.metrics"},
+    {"include.install"},
     {"include.tasks", "include.console"},
 ]
-KNOW_AIRFLOW = {"include.tasks", "include.retries", "include.console"}
+KNOW_AIRFLOW = {"include.tasks", "include.retries", "include.console", "include.check", "include.install"}
 SEPARATE = {
     "include.policy": {"include.errors"},
     "include.evidence": {"include.errors", "include.connections", "include.database"},

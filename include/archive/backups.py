@@ -5,7 +5,9 @@
 
 It is written before its archive object, so that a database lost in the same night loses no key; it is rewritten
 without one subject's key on `crypto_erase`, and leaves with the object; older versions never stay. What it holds is
-therefore exactly what is alive, and destroying a key waits only for the backups of the database itself.
+therefore exactly what is alive, and destroying a key waits only for the backups of the database itself. One that holds
+no key any more stays until its object goes: were it missing, a database restored from an older backup could not tell
+"destroyed" from "lost" and would save the destroyed key again.
 """
 
 from __future__ import annotations
@@ -58,9 +60,6 @@ def save(
     with engine.connect() as connection:
         row = connection.execute(select(archive_object).where(archive_object.c.object_key == object_key)).one()
         wrapped = {t: k for t, k in _wrapped(connection, object_key).items() if t not in without}
-    if not wrapped:
-        forget(store, object_key)
-        return
     facts = {name: _plain(getattr(row, name)) for name in _COLUMNS}
     body = {"object": facts, "keys": {tag: _text(key) for tag, key in sorted(wrapped.items())}}
     sealed = seal_bytes(json.dumps(body, separators=(",", ":")).encode(), keys.wrapper, _context(object_key))
@@ -74,8 +73,11 @@ def forget(store: ArchiveStore, object_key: str) -> None:
 
 
 def unsaved(engine: Engine, store: ArchiveStore) -> list[str]:
-    """Return checked objects with keys whose backup is not in the bucket; there must be none."""
-    present = set(store.keys(KEYS))
+    """Return checked objects with keys whose backup is not in the bucket; there must be none.
+
+    An object that is gone itself is left out: a restored database may still know keys that were destroyed with it.
+    """
+    present, objects = set(store.keys(KEYS)), set(store.keys(ARCHIVE))
     with engine.connect() as connection:
         held = connection.scalars(
             select(archive_object.c.object_key)
@@ -84,7 +86,14 @@ def unsaved(engine: Engine, store: ArchiveStore) -> list[str]:
             )
             .order_by(archive_object.c.object_key)
         )
-        return [key for key in held if backup_of(key) not in present]
+        return [key for key in held if backup_of(key) not in present and key in objects]
+
+
+def destroyed(store: ArchiveStore, keys: ArchiveKeys, object_key: str, archive_tag: str) -> bool:
+    """Whether a subject's key was destroyed, whatever a restored database says; a lost backup is no proof of it."""
+    if store.load(backup_of(object_key)) is None:
+        return False
+    return archive_tag not in _open(store, keys, object_key)[1]
 
 
 def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
@@ -93,12 +102,22 @@ def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
     A database restored from an older backup also loses again every key that was destroyed after that backup.
     """
     report = Recovery()
-    for path in list(store.keys(KEYS)):
+    saved, objects = list(store.keys(KEYS)), set(store.keys(ARCHIVE))
+    report.dropped += _drop_keys_of_gone(engine, {ARCHIVE + p.removeprefix(KEYS) for p in saved} | objects)
+    for path in saved:
         object_key = ARCHIVE + path.removeprefix(KEYS)
         facts, wrapped = _open(store, keys, object_key)
         _recover(engine, store, facts, wrapped, report)
     logger.info("archive keys recovered: objects=%d keys=%d dropped=%d", report.objects, report.keys, report.dropped)
     return report
+
+
+def _drop_keys_of_gone(engine: Engine, present: Collection[str]) -> int:
+    """Forget the keys of objects of which the bucket holds neither rows nor keys: they went with their group."""
+    k, o = archive_key.c, archive_object.c
+    checked = select(o.object_key).where(o.state == "checked", ~among(o.object_key, present))
+    with engine.begin() as connection:
+        return connection.execute(delete(archive_key).where(k.object_key.in_(checked))).rowcount
 
 
 def _recover(
@@ -121,7 +140,8 @@ def _recover(
                 )
             )
             rows = [{"object_key": key, "archive_tag": tag, "wrapped_key": value} for tag, value in wrapped.items()]
-            connection.execute(insert(archive_key), rows)
+            if rows:
+                connection.execute(insert(archive_key), rows)
         report.objects += 1
         report.keys += len(rows)
         return

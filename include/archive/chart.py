@@ -14,7 +14,7 @@ FONT = "NanumGothic.ttf"
 
 
 def to_png(inventory: Sequence[Line], titles: Mapping[str, str], *, as_of: str) -> bytes:
-    """Return a bar per year in which periods end, its rows stacked by law."""
+    """Return a bar per year in which periods end, its rows stacked by law; overdue groups are named in red."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -36,7 +36,22 @@ def to_png(inventory: Sequence[Line], titles: Mapping[str, str], *, as_of: str) 
         axes.set_ylabel("기록 수 · records")
         axes.spines[["top", "right"]].set_visible(False)
         if inventory:
-            axes.legend(frameon=False, fontsize=8)
+            figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)  # no bar under it
+            axes.set_ylim(0, max(base) * 1.12)
+            for place, year in enumerate(years):
+                late = sum(x.overdue for x in inventory if x.year == year)
+                words = f"{base[place]:,}" + (f"\n기한 지남 · overdue {late}" if late else "")
+                colour = "#c00000" if late else "#333333"
+                axes.annotate(
+                    words,
+                    (place, base[place]),
+                    (0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    fontsize=8,
+                    color=colour,
+                )
         else:
             axes.text(0.5, 0.5, "보관 중인 기록 없음 · nothing is kept", ha="center", transform=axes.transAxes)
         picture = BytesIO()

@@ -12,6 +12,7 @@ from include.archive import backups
 from include.archive.bodies import Body, decrypt, lines
 from include.archive.objects import Archive, abandon, finish, object_row, plan_of
 from include.archive.rows import ArchivedRow
+from include.archive.store import FROZEN, READABLE
 from include.database import archive_key, archive_object
 from include.errors import ArchiveError, ArchiveUnreachable
 
@@ -104,7 +105,8 @@ def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None
                     retain_until=row.retain_until,
                     last_day=row.last_day,
                     destroy_by=row.destroy_by,
-                    storage_class=row.storage_class,
+                    # It is read back now, so it cannot lie where reading takes hours.
+                    storage_class=READABLE if row.storage_class in FROZEN else row.storage_class,
                     state="writing",
                     legal_hold=True,
                     copied_from=row.object_key,

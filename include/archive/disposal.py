@@ -26,8 +26,8 @@ from include.archive.holding import Computed, Held, Placed, open_holds
 from include.archive.keyring import ArchiveKeys
 from include.archive.objects import Archive, alone, refuse_when_stopped
 from include.archive.store import ArchiveStore
+from include.archive.trouble import Trouble
 from include.database import SCHEMA, archive_key, archive_object, archive_record
-from include.errors import ArchiveError, ArchiveUnreachable
 from include.outcomes import Outcome
 
 LANDED = timedelta(days=1)  # an upload whose reply was lost is on the bucket long before
@@ -62,7 +62,7 @@ def lapse(
 ) -> LapseReport:
     """Destroy what every basis has outlived by `as_of` and whose lock is over at `now`; running it again is safe."""
     archive = Archive(engine, store, keys, as_of, now, record)
-    report, failures = LapseReport(), []
+    report, trouble = LapseReport(), Trouble()
     with alone(engine):
         report.confirmed = _confirm_keys_gone(archive) + confirm_erasures(archive)
         due, abandoned = _due(archive), _in_state(archive, "abandoned")
@@ -75,22 +75,14 @@ def lapse(
         while todo := [row for row in [*due, *abandoned] if row.object_key not in seen]:
             for row in todo:
                 seen.add(row.object_key)
-                try:
+                with trouble.of_one():
                     if row.state == "abandoned":
                         report.cleaned += _clean(archive, row)
                     else:
                         _Lapse(archive, row, placed, computed, key_backup_days, report).run()
-                except ArchiveUnreachable:
-                    raise
-                except ArchiveError as error:
-                    failures.append(error)
             due = _due(archive)  # held subjects' copies made just now are judged, and dated, the same night
     logger.info("archive lapsed: destroyed=%d retained=%d", report.destroyed, len(report.retained))
-    if failures:
-        raise ArchiveError(
-            f"{len(failures)} archive objects could not be destroyed on their day; the next run tries again. "
-            f"First cause: {failures[0]}"
-        ) from failures[0]
+    trouble.tell(f"{trouble.count} archive objects could not be destroyed on their day; the next run tries again.")
     return report
 
 

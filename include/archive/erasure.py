@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, text
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text
 
 from include.archive import backups
 from include.archive.facts import Recorder, facts_of
@@ -17,7 +17,17 @@ from include.archive.holding import Computed, Placed, open_holds
 from include.archive.keyring import ArchiveKeys
 from include.archive.objects import Archive, alone, refuse_when_stopped
 from include.archive.store import ArchiveStore
-from include.database import SCHEMA, archive_key, archive_key_erasure, archive_object, archive_record
+from include.database import (
+    SCHEMA,
+    among,
+    archive_key,
+    archive_key_erasure,
+    archive_link,
+    archive_object,
+    archive_record,
+    archive_row,
+    disposal,
+)
 from include.errors import DecisionRefused
 from include.outcomes import Outcome
 
@@ -34,16 +44,19 @@ def crypto_erase(
     computed: Computed = lambda _rule_id: {},
     key_backup_days: int = 0,
 ) -> int:
-    """Destroy one account's data keys and their backups; return how many objects had one. Held rows are refused.
+    """Destroy one account's data keys and their backups; return how many objects had one.
+
+    Refused for held rows, and while the company counts on them: rows not packed yet, a disposal that has not acted.
 
     The intent is committed first; a crash before the end leaves the keys in the database, and the same command goes on.
     """
     tag, until = keys.tag(account_id), as_of + timedelta(days=key_backup_days)
-    with alone(engine):
+    with alone(engine, without_staging=True):
         with engine.begin() as connection:
             refuse_when_stopped(connection)
             connection.execute(text(f"LOCK TABLE {SCHEMA}.hold IN SHARE MODE"))
             rows = _objects(connection, tag)
+            _refuse_relied_on(connection, account_id, tag, [row.object_key for row in rows])
             _refuse_held(connection, account_id, {row.rule_id for row in rows}, placed, computed)
             for row in rows:
                 record(connection, _facts(row, tag, "archive_crypto_erase_attempted", Outcome.ATTEMPTED, None))
@@ -84,6 +97,23 @@ def _objects(connection: Connection, tag: str) -> list[Any]:
             .order_by(archive_object.c.object_key)
         )
     )
+
+
+def _refuse_relied_on(connection: Connection, account_id: str, tag: str, object_keys: list[str]) -> None:
+    """Refuse while a record would be lost: the source goes on the strength of the archived copy."""
+    r, d, link = archive_row.c, disposal.c, archive_link.c
+    staged = connection.scalar(select(r.row_id).where(r.archive_tag == tag).limit(1)) is not None
+    waiting = connection.scalar(
+        select(func.count(d.disposal_id.distinct()))
+        .join(archive_link, link.disposal_id == d.disposal_id)
+        .where(d.account_id == account_id, d.closed_on.is_(None), d.attempts == 0, among(link.object_key, object_keys))
+    )
+    if staged or waiting:
+        what = "records are staged and not packed" if staged else f"{waiting} disposals have not acted yet"
+        raise DecisionRefused(
+            f"The company still counts on this account's archived records: {what}. Let the nightly run finish them (or "
+            "cancel them), then ask again; nothing was destroyed."
+        )
 
 
 def _refuse_held(connection: Connection, account_id: str, rules: set[str], placed: Placed, computed: Computed) -> None:

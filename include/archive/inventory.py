@@ -94,8 +94,10 @@ def _days(row: Any) -> int:
     return int((row.retain_until - row.written_at).days)
 
 
-def excess(engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Items) -> Iterator[Excess]:
-    """Decrypt every readable object and yield what exceeds its closed list; what needs a restore is passed over."""
+def excess(
+    engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Items, unread: list[str] | None = None
+) -> Iterator[Excess]:
+    """Decrypt every readable object and yield what exceeds its closed list; `unread` gets what needs a restore."""
     with engine.connect() as connection:
         objects = connection.execute(
             select(archive_object).where(archive_object.c.state.in_(KEPT)).order_by(archive_object.c.object_key)
@@ -106,7 +108,10 @@ def excess(engine: Engine, store: ArchiveStore, *, keys: ArchiveKeys, items: Ite
                 key.archive_tag: key.wrapped_key
                 for key in connection.execute(select(archive_key).where(archive_key.c.object_key == row.object_key))
             }
-        for line in lines(store, row.object_key, row.sha256) or ():
+        read = lines(store, row.object_key, row.sha256)
+        if read is None and unread is not None:
+            unread.append(row.object_key)
+        for line in read or ():
             if line.archive_tag in wrapped:
                 for kept in decrypt(line, row.object_key, wrapped[line.archive_tag], keys):
                     more = sorted(set(kept.items) - set(items(kept.rule_id, kept.subject_type)))

@@ -52,14 +52,19 @@ class Archive:
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[None]:
-    """Hold the archive's session lock; it goes with the connection, so a killed task does not keep it."""
+def alone(engine: Engine, *, without_staging: bool = False) -> Iterator[None]:
+    """Hold the archive's session lock; it goes with the connection, so a killed task does not keep it.
+
+    With `without_staging` nothing is staged meanwhile either.
+    """
+    locks = (ONE_PACKER, GATE) if without_staging else (ONE_PACKER,)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_PACKER})
         try:
+            for key in locks:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ONE_PACKER})
+            connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
 
 def refuse_when_stopped(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from include.archive.keyring import ArchiveKeys
 from include.archive.objects import Archive, abandon, alone, ceil_second, finish, object_row, plan_of
 from include.archive.staging import GATE, open_staged
 from include.archive.store import ArchiveStore
+from include.archive.trouble import Trouble
 from include.database import archive_key, archive_object, archive_row, archive_wait
 from include.errors import ArchiveError, ArchiveUnreachable
 
@@ -58,7 +59,7 @@ def pack(
     """Write every staged row into a checked object; `now` is real UTC, `as_of` the business date.
 
     A group that cannot be proven keeps its rows and its disposals waiting; the others are finished first, then
-    `ArchiveError` names the cause.
+    `ArchiveError` names the cause. A cut connection is trouble of one object until the third in a row.
     """
     archive = Archive(engine, store, keys, as_of, now, record, archived, storage_class)
     report = PackReport()
@@ -66,24 +67,19 @@ def pack(
         if not _anything(engine):
             return report
         store.check(now)
-        _resume(archive, report)
+        trouble = Trouble()
+        _resume(archive, report, trouble)
         report.dropped = _drop_lapsed(archive)
-        failures = []
         for rule_id, end in _groups(engine):
-            try:
+            with trouble.of_one():
                 _pack_group(archive, rule_id, end, report)
-            except ArchiveUnreachable:
-                raise
-            except ArchiveError as error:
-                failures.append(error)
     logger.info(
-        "archive packed: objects=%d rows=%d failures=%d owner=%s", report.objects, report.rows, len(failures), owner
+        "archive packed: objects=%d rows=%d failures=%d owner=%s", report.objects, report.rows, trouble.count, owner
     )
-    if failures:
-        raise ArchiveError(
-            f"{len(failures)} of {len(failures) + report.objects} archive objects could not be proven; what belongs to "
-            f"them is not touched at its source and is packed again on the next run. First cause: {failures[0]}"
-        ) from failures[0]
+    trouble.tell(
+        f"{trouble.count} of {trouble.count + report.objects} archive objects could not be proven; what belongs to "
+        "them is not touched at its source and is packed again on the next run."
+    )
     return report
 
 
@@ -122,22 +118,27 @@ def _drop_lapsed(archive: Archive) -> int:
     return len(lapsed)
 
 
-def _resume(archive: Archive, report: PackReport) -> None:
+def _resume(archive: Archive, report: PackReport, trouble: Trouble) -> None:
     """Settle what an earlier run left in `writing` by looking at the store."""
     with archive.engine.connect() as connection:
         left = connection.execute(select(archive_object).where(archive_object.c.state == "writing")).all()
     for row in left:
-        try:
-            head = archive.store.prove(plan_of(row))
-        except ArchiveUnreachable:
-            raise
-        except ArchiveError:
-            abandon(archive, row)
-            report.abandoned += 1
-        else:
-            backups.save(archive.engine, archive.store, archive.keys, row.object_key)
-            finish(archive, row, head)
-            report.resumed += 1
+        with trouble.of_one():
+            _settle(archive, row, report)
+
+
+def _settle(archive: Archive, row: Any, report: PackReport) -> None:
+    try:
+        head = archive.store.prove(plan_of(row))
+    except ArchiveUnreachable:
+        raise
+    except ArchiveError:
+        abandon(archive, row)
+        report.abandoned += 1
+    else:
+        backups.save(archive.engine, archive.store, archive.keys, row.object_key)
+        finish(archive, row, head)
+        report.resumed += 1
 
 
 def _pack_group(archive: Archive, rule_id: str, end: date, report: PackReport) -> None:

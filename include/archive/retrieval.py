@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select
 
+from include.archive import backups
 from include.archive.bodies import decrypt, lines
 from include.archive.facts import Recorder, facts_of
 from include.archive.keyring import ArchiveKeys
@@ -89,15 +90,26 @@ def retrieve(
 
 
 def _may(purpose: str, reader: str, role: str, approver: str) -> None:
+    """Refuse unless purpose and role are of the lists and the approver is another person, however the two are typed."""
     if purpose not in PURPOSES:
         raise DecisionRefused(f"The archive may not be read for {purpose!r}. Purposes: {', '.join(sorted(PURPOSES))}.")
     if role not in READERS:
         raise DecisionRefused(f"Role {role!r} may not read the archive. Roles: {', '.join(sorted(READERS))}.")
-    if not approver or approver == reader:
+    if not same_name(approver) or same_name(approver) == same_name(reader):
         raise DecisionRefused("Reading the archive needs a second person: name an approver who is not the reader.")
 
 
+def same_name(person: str) -> str:
+    """Return a pseudonym as it is compared: `E-0001 ` and `e-0001` are one person."""
+    return person.strip().casefold()
+
+
 def _read(store: ArchiveStore, row: Any, tag: str, keys: ArchiveKeys) -> list[ArchivedRow] | None:
+    if backups.destroyed(store, keys, row.object_key, tag):
+        raise DecisionRefused(
+            f"The key of these rows in {row.object_key} was destroyed, and a restored database brought it back. Run "
+            "`python -m include.archive recover-keys`, which destroys it again; nothing was decrypted."
+        )
     read = lines(store, row.object_key, row.sha256)
     if read is None:
         store.restore(row.object_key)

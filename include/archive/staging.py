@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from include.policy.schedule import Schedule
     from include.policy.terms import RecordTerm
 
-__all__ = ["ArchiveKeys", "open_staged", "ready", "stage", "unpacked"]
+__all__ = ["ArchiveKeys", "Prepared", "open_staged", "prepare", "ready", "stage", "unpacked", "write"]
 
 GATE = 0x41524348  # "ARCH": held shared by staging, alone by the packing's last transaction
+LOOK_UP = 5000  # three parameters a row; PostgreSQL allows 65,535 in a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,19 @@ class _Staged:
         return self.record_sha256, self.term.rule_id, self.fingerprint
 
 
-def stage(
-    connection: Connection,
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the laws keep of one disposal's records: reduced, not yet written."""
+
+    disposal_id: UUID
+    archive_tag: str
+    rows: tuple[_Staged, ...]
+
+
+def prepare(
     *,
     disposal_id: str | UUID,
+    processor: str,
     account_id: str,
     subject_type: str,
     consumer_like: bool,
@@ -56,15 +66,11 @@ def stage(
     as_of: date,
     keys: ArchiveKeys,
     terms_of: Callable[..., Iterable[RecordTerm]] = record_terms,
-) -> int:
-    """Stage the records of one disposal and return how many rows it now waits for.
+) -> Prepared:
+    """Reduce the records of one disposal to what each law still keeps on `as_of`; raises `ArchiveError` for a bad one.
 
-    Call it before changing disposal rows in the same transaction: packing takes the same two locks in that order.
     A record whose every clock has run out by `as_of` has no basis left and is not archived.
     """
-    disposal_id = UUID(str(disposal_id))
-    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": GATE})
-    processor = connection.scalar(select(disposal.c.processor).where(disposal.c.disposal_id == disposal_id))
     tag = keys.tag(account_id)
     staged: dict[tuple[str, str], _Staged] = {}
     for record in records:
@@ -76,7 +82,7 @@ def stage(
             offshore=record.offshore,
             schedule=schedule,
         )
-        identity = keys.record(str(processor), record.kind, record.source_id)
+        identity = keys.record(processor, record.kind, record.source_id)
         for term in terms:
             items = reduce(record, term) if term.free_from > as_of else {}
             if items:
@@ -84,7 +90,46 @@ def stage(
                 body = row.encode()
                 fingerprint = keys.fingerprint([identity, tag, body.decode()])
                 staged[identity, term.rule_id] = _Staged(identity, fingerprint, term, body)
-    return _write(connection, disposal_id, tag, [staged[k] for k in sorted(staged)], keys) if staged else 0
+    return Prepared(UUID(str(disposal_id)), tag, tuple(staged[k] for k in sorted(staged)))
+
+
+def write(connection: Connection, prepared: Sequence[Prepared], keys: ArchiveKeys) -> int:
+    """Stage a whole batch and return how many rows its disposals now wait for.
+
+    Call it before changing disposal rows in the same transaction: packing takes the same two locks in that order.
+    """
+    rows = [(p, row) for p in prepared for row in p.rows]
+    if not rows:
+        return 0
+    connection.execute(text("SELECT pg_advisory_xact_lock_shared(:gate)"), {"gate": GATE})
+    packed = _already_packed(connection, [row for _, row in rows])
+    links = {(p.disposal_id, packed[row.key]) for p, row in rows if row.key in packed}
+    if links:
+        connection.execute(
+            insert(archive_link).on_conflict_do_nothing(),
+            [{"disposal_id": d, "object_key": key} for d, key in sorted(links, key=str)],
+        )
+    new = [(p, row) for p, row in rows if row.key not in packed]
+    if not new:
+        return 0
+    # One order for every task, so that two batches with one record between them never wait for each other.
+    new.sort(key=lambda pair: pair[1].key)
+    _upsert(connection, new, keys)
+    connection.execute(
+        insert(archive_wait).on_conflict_do_nothing(),
+        [
+            {"disposal_id": p.disposal_id, "record_sha256": row.record_sha256, "rule_id": row.term.rule_id}
+            for p, row in new
+        ],
+    )
+    return len(new)
+
+
+def stage(connection: Connection, *, disposal_id: str | UUID, keys: ArchiveKeys, **given: Any) -> int:
+    """Prepare and write the records of one disposal; `given` as for `prepare`, the processor read from the disposal."""
+    named = select(disposal.c.processor).where(disposal.c.disposal_id == UUID(str(disposal_id)))
+    processor = str(connection.scalar(named))
+    return write(connection, [prepare(disposal_id=disposal_id, processor=processor, keys=keys, **given)], keys)
 
 
 def unpacked(connection: Connection, disposal_ids: Collection[str | UUID]) -> set[UUID]:
@@ -113,44 +158,29 @@ def _context(record_sha256: str, rule_id: str) -> str:
     return f"archive-row:{rule_id}:{record_sha256}"
 
 
-def _write(connection: Connection, disposal_id: UUID, tag: str, staged: Sequence[_Staged], keys: ArchiveKeys) -> int:
-    packed = _already_packed(connection, staged)
-    if packed:
-        connection.execute(
-            insert(archive_link).on_conflict_do_nothing(),
-            [{"disposal_id": disposal_id, "object_key": key} for key in sorted(set(packed.values()))],
-        )
-    new = [s for s in staged if s.key not in packed]
-    if not new:
-        return 0
-    _upsert(connection, disposal_id, tag, new, keys)
-    connection.execute(
-        insert(archive_wait).on_conflict_do_nothing(),
-        [{"disposal_id": disposal_id, "record_sha256": s.record_sha256, "rule_id": s.term.rule_id} for s in new],
-    )
-    return len(new)
-
-
 def _already_packed(connection: Connection, staged: Sequence[_Staged]) -> dict[tuple[str, str, str], str]:
-    c = archive_record.c
-    rows = connection.execute(
-        select(c.record_sha256, c.rule_id, c.fingerprint, c.object_key).where(
-            tuple_(c.record_sha256, c.rule_id, c.fingerprint).in_([s.key for s in staged])
+    c, found = archive_record.c, dict[tuple[str, str, str], str]()
+    for start in range(0, len(staged), LOOK_UP):
+        wanted = [s.key for s in staged[start : start + LOOK_UP]]
+        rows = connection.execute(
+            select(c.record_sha256, c.rule_id, c.fingerprint, c.object_key).where(
+                tuple_(c.record_sha256, c.rule_id, c.fingerprint).in_(wanted)
+            )
         )
-    )
-    return {(r.record_sha256, r.rule_id, r.fingerprint): r.object_key for r in rows}
+        found |= {(r.record_sha256, r.rule_id, r.fingerprint): r.object_key for r in rows}
+    return found
 
 
-def _upsert(connection: Connection, disposal_id: UUID, tag: str, staged: Sequence[_Staged], keys: ArchiveKeys) -> None:
+def _upsert(connection: Connection, staged: Sequence[tuple[Prepared, _Staged]], keys: ArchiveKeys) -> None:
     values = []
-    for item in staged:
+    for mine, item in staged:
         sealed = seal_bytes(item.body, keys.wrapper, _context(item.record_sha256, item.term.rule_id))
         values.append(
             {
-                "disposal_id": disposal_id,
+                "disposal_id": mine.disposal_id,
                 "record_sha256": item.record_sha256,
                 "fingerprint": item.fingerprint,
-                "archive_tag": tag,
+                "archive_tag": mine.archive_tag,
                 "rule_id": item.term.rule_id,
                 "last_day": item.term.last_day,
                 "free_from_utc": item.term.free_from_utc,

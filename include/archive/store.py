@@ -28,6 +28,9 @@ LARGEST_SKEW = timedelta(minutes=5)
 DELETE_AT_ONCE = 1000
 WRITTEN_BEFORE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 NOT_RESTORED = "InvalidObjectState"
+FROZEN = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Classes that are restored, for hours, before anything is read (AWS: "Understanding archive retrieval options")."""
+READABLE = "GLACIER_IR"
 RESTORE_DAYS = 3
 
 logger = logging.getLogger(__name__)
@@ -111,6 +114,7 @@ class ArchiveStore:
                     Bucket=self.bucket,
                     Key=plan.key,
                     Body=body,
+                    ChecksumAlgorithm="SHA256",  # S3 asks for this header, or Content-MD5, beside a lock
                     ChecksumSHA256=plan.sha256,
                     StorageClass=plan.storage_class,
                     IfNoneMatch="*",
@@ -127,7 +131,9 @@ class ArchiveStore:
         sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
         try:
             with self._calling("save a key backup"):
-                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=sha256)
+                self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=sha256
+                )
         except ArchiveUnreachable:
             head = self.head(key)
             if head is None or head.sha256 != sha256:

@@ -17,14 +17,15 @@ from sqlalchemy.orm import aliased
 
 from include.archive.staging import unpacked
 from include.database import among, disposal, locator
-from include.disposals import claims, guards, holds, locators
+from include.disposals import claims, guards, holds, locators, request_events, settlements
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
+from include.disposals.late import Late
 from include.disposals.locate import blocked
 from include.disposals.record import Change, apply
 from include.errors import ProcessorError
 from include.outcomes import TERMINAL, Outcome
-from include.processors import STALE_LOCATOR, ProcessorContract, Result, Step, Work
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR, ProcessorContract, Result, Step, Work
 
 LAST = "own_database"
 """The company's own database holds the identifiers of everything else, so it goes once the others are located."""
@@ -73,19 +74,24 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
 
 def _items(context: Context, processor: ProcessorContract, rows: Sequence[Row[Any]]) -> list[Item]:
     """Open the locators of what may be acted on now: located, archived where a law keeps something, and not waiting."""
-    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on.
-    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0]
+    # Failed before anything was attempted: it was not located (or its locator is stale), so there is nothing to act on;
+    # unless nothing was found and only reading back failed.
+    rows = [r for r in rows if r.outcome != Outcome.FAILED or r.attempts > 0 or r.step == READ_BACK]
     ids = [str(r.disposal_id) for r in rows]
     with context.engine.connect() as connection:
         opened = {i: body for i, (kind, body) in locators.read(connection, context, ids).items() if kind == "found"}
         waiting = {str(i) for i in unpacked(connection, ids)}
+        settled = settlements.of(connection, {r.account_id for r in rows}, context.as_of)
         if processor.name == LAST:
             waiting |= _not_yet_located_elsewhere(connection, ids)
     items = []
     for row in rows:
         disposal_id = str(row.disposal_id)
         if disposal_id in opened and disposal_id not in waiting:
-            work = Work(disposal_id, row.account_id, row.scope_id, tuple(row.datasets), opened[disposal_id])
+            work = Work(
+                disposal_id, row.account_id, row.scope_id, tuple(row.datasets), opened[disposal_id],
+                settled=settled.get(row.account_id, ()),
+            )  # fmt: skip
             items.append(Item(row, work, processor.steps(work)))
     return items
 
@@ -165,6 +171,8 @@ class _Batch:
             return []
         name = step.name
         results = self._guarded(allowed, name, lambda works: self.processor.act(name, works))
+        late = self._extracted(results)
+        results = [late.judged(r) for r in results]
         moved, changes = [], []
         for result in results:
             item = self.items[result.disposal_id]
@@ -174,8 +182,18 @@ class _Batch:
                 item.index += 1
                 moved.append(result.disposal_id)
             changes.append(self._after_act(result, step))
-        written = self._settle(changes)
+        written = self._settle(changes, late)
         return [i for i in moved if i in written]
+
+    def _extracted(self, results: Sequence[Result]) -> Late:
+        """Extract what came after the archive's copy was made, where a result asks for it."""
+        rows = {}
+        for result in results:
+            if result.code == NOT_ARCHIVED and result.locator is not None:
+                item = self.items[result.disposal_id]
+                item.work = replace(item.work, locator=result.locator)
+                rows[result.disposal_id] = item
+        return Late.of(self.context, self.processor, [(i.row, i.work) for i in rows.values()])
 
     def _attempt(self, group: Sequence[str]) -> list[str]:
         """Commit the intent for those that no hold, date, stop or missing approval keeps back; return them."""
@@ -187,16 +205,24 @@ class _Batch:
             ours = claims.hold(connection, self.claim)
             guards.check_not_stopped(connection)
             for sha256 in {self.rows[i].schedule_sha256 for i in group}:
-                guards.check_approved(connection, sha256)
-            placed = holds.placed(connection, accounts)
+                guards.check_approved(connection, sha256, context.as_of)
+            placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
+            later = request_events.waiting_for_notice(connection, context, (self.rows[i] for i in group))
+            unapproved = request_events.not_approved(connection, [self.rows[i].disposal_id for i in group])
             for disposal_id in group:
                 row, step = self.rows[disposal_id], self.items[disposal_id].step
                 if row.account_id not in ours or step is None:
                     continue
                 found = holds.blocking(
-                    [*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context
+                    [*placed.get(row.account_id, []), *computed.get(row.account_id, [])],
+                    row,
+                    context,
+                    requested.get(row.account_id, ()),
                 )
-                change = self._kept_back(disposal_id, row, step, found)
+                if disposal_id in unapproved:
+                    change = self._not_approved(disposal_id, step)
+                else:
+                    change = self._kept_back(disposal_id, row, step, found, notice_due=later.get(disposal_id))
                 changes.append(change)
                 if change.result.outcome is Outcome.ATTEMPTED:
                     allowed.append(disposal_id)
@@ -208,11 +234,22 @@ class _Batch:
         self.outcomes.update(str(c.result.outcome) for c in changes if c.result.outcome is not Outcome.ATTEMPTED)
         return allowed
 
-    def _kept_back(self, disposal_id: str, row: Row[Any], step: Step, found: Sequence[Any]) -> Change:
+    def _not_approved(self, disposal_id: str, step: Step) -> Change:
+        """Return the change of what was released without a second person's approval: it waits for one."""
+        result = Result(disposal_id, Outcome.BLOCKED, code="not_approved", needs_person=True)
+        return Change(result, step=step.name, next_step=step.name, due_at=self.context.as_of + TOMORROW)
+
+    def _kept_back(
+        self, disposal_id: str, row: Row[Any], step: Step, found: Sequence[Any], *, notice_due: date | None
+    ) -> Change:
         """Return `attempted`, or the reason why this step may not be taken now."""
         as_of = self.context.as_of
         if found:
             return blocked(self.context, disposal_id, found, step.name)
+        if notice_due is not None:
+            until = max(notice_due, as_of + TOMORROW)
+            waiting = Result(disposal_id, Outcome.AWAITING, code=request_events.NOTICE_FIRST, until=until)
+            return Change(waiting, step=step.name, next_step=step.name, due_at=until)
         starts = max(row.free_from, step.not_before or row.free_from)
         if starts > as_of:
             waiting = Result(disposal_id, Outcome.AWAITING, code="not_before", until=starts)
@@ -234,7 +271,13 @@ class _Batch:
             self._settle(
                 [
                     Change(
-                        Result(i, Outcome.FAILED, code=error.code, http_status=error.status),
+                        Result(
+                            i,
+                            Outcome.FAILED,
+                            code=error.code,
+                            http_status=error.status,
+                            request_id=error.request_id,
+                        ),
                         step=step,
                         next_step=self.rows[i].step if step == READ_BACK and self.items[i].step else step,
                         due_at=self.context.as_of,
@@ -244,7 +287,7 @@ class _Batch:
             )
             raise
 
-    def _settle(self, changes: Sequence[Change]) -> set[str]:
+    def _settle(self, changes: Sequence[Change], late: Late | None = None) -> set[str]:
         """Write what became of items in one transaction, if the lease is still ours; return those written."""
         if not changes:
             return set()
@@ -257,6 +300,8 @@ class _Batch:
                 if c.result.locator is not None and c.closed_on is None and c.result.code != STALE_LOCATOR
             }
             locators.save(connection, self.context, "found", open_locators)
+            if late:
+                late.stage(connection, self.context, {c.result.disposal_id for c in mine})
             apply(connection, self.context, self.rows, mine)
         self.outcomes.update(str(c.result.outcome) for c in mine)
         return {c.result.disposal_id for c in mine}
@@ -281,6 +326,9 @@ class _Batch:
         result = self._dated(result)
         as_of, item = self.context.as_of, self.items[result.disposal_id]
         method = item.steps[-1].method if item.steps else None
+        if result.outcome in TERMINAL and result.needs_person:
+            # Kept there, and a request to the processor is under way: a person closes it, its locator stays.
+            return Change(result, step=READ_BACK, next_step=READ_BACK, method=method)
         if result.outcome in TERMINAL:
             return Change(result, step=READ_BACK, method=method, closed_on=as_of)
         if result.outcome is Outcome.EXPIRES_BY_PROCESSOR and result.until is not None and result.until <= as_of:

@@ -60,7 +60,7 @@ def lapse_due(context: Context, store: Connection) -> dict[str, int]:
     """
     now = datetime.now(UTC)
     with context.engine.connect() as connection:
-        check_approved(connection, context.schedule.sha256)
+        check_approved(connection, context.schedule.sha256, context.as_of)
     held = context.accounts.computed_holds(context.accounts.held_accounts(context.as_of))
     report = lapse(
         context.engine,

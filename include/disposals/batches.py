@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, true
 
 from include.database import batch, batch_item, disposal
+from include.database_requests import request, request_item
 from include.disposals.context import Context
 from include.errors import DecisionRefused
 
@@ -20,17 +21,22 @@ MAX_BATCHES = 1024
 def make_batches(context: Context, run_id: UUID, processor: str, size: int) -> list[str]:
     """Return the ids of the run's batches for a processor, making them on the first call.
 
-    All due disposals of one account stand in the same batch, so that one customer is never worked on by two tasks.
+    All due disposals of one account stand in the same batch, so that one customer is never worked on by two tasks. The
+    run of a request takes that request's disposals and no others.
     """
     with context.engine.begin() as connection:
         known = _batches(connection, run_id, processor)
         if known:
             return known
+        asked = connection.execute(select(request.c.request_id).where(request.c.run_id == run_id)).scalar()
+        only = disposal.c.disposal_id.in_(select(request_item.c.disposal_id).where(request_item.c.request_id == asked))
         due = connection.execute(
             select(disposal.c.account_id, disposal.c.disposal_id)
             .where(
+                only if asked else true(),
                 disposal.c.processor == processor,
                 disposal.c.closed_on.is_(None),
+                disposal.c.gate.is_(None),
                 disposal.c.due_at <= context.as_of,
             )
             .order_by(disposal.c.destroy_by, disposal.c.account_id)
@@ -97,6 +103,8 @@ def open_rows(context: Context, batch_id: str) -> list[Row[Any]]:
                 .where(
                     batch_item.c.batch_id == UUID(batch_id),
                     disposal.c.closed_on.is_(None),
+                    # Behind a gate nothing is worked on, whatever a batch or Airflow says.
+                    disposal.c.gate.is_(None),
                     disposal.c.due_at <= context.as_of,
                 )
                 .order_by(disposal.c.destroy_by, disposal.c.disposal_id)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from include.database import among, disposal, run
-from include.disposals import guards, holds
+from include.disposals import guards, holds, population, request_events
 from include.disposals.context import Context
 from include.disposals.record import disposal_entry, run_entry
 from include.errors import ConfigurationError
@@ -35,29 +35,61 @@ class Discovered:
 
 
 def discover(context: Context, run_id: UUID) -> Discovered:
-    """Plan every account with something due up to `as_of` and store what is not there yet.
+    """Plan every account with something due up to `as_of` and store what is not there yet, behind the night's gate.
 
     Disposals are compared under all live key epochs, so a new year's key never plans anything twice. Running it again
     adds nothing.
     """
-    accounts = planned = blocked = unplannable = 0
-    for chunk in _chunks(context.accounts.due(context.schedule, context.as_of)):
+    accounts = planned = blocked = unplannable = noted = 0
+    day = population.overdue_day(context)
+    with context.engine.begin() as connection:
+        population.forget_others(connection, context, run_id)
+    for chunk in _chunks(chain(context.accounts.due(context.schedule, context.as_of), _ended_on_request(context))):
+        chunk = list({f.account_id: f for f in chunk}.values())
         computed = context.accounts.computed_holds([f.account_id for f in chunk])
         with context.engine.begin() as connection:
-            guards.check_approved(connection, context.schedule.sha256)
+            guards.check_approved(connection, context.schedule.sha256, context.as_of)
             plans = _plans(connection, context, chunk, computed)
             new = _new(connection, context, [p for p in plans if p is not None])
-            _store(connection, context, run_id, new)
+            made = _store(connection, context, run_id, new)
+            connection.execute(update(disposal).where(among(disposal.c.disposal_id, made)).values(gate=run_id))
+            population.note(connection, context, run_id, zip(chunk, plans, strict=True))
+        noted += sum(day is not None and f.terminated_on is not None and f.terminated_on <= day for f in chunk)
         unplannable += plans.count(None)
         accounts += len(chunk)
         planned += len(new)
         blocked += sum(bool(p.held_by) for p, _ in new)
-    _note_population(context, run_id, Discovered(accounts, planned, blocked), unplannable)
+    unlisted = max(context.accounts.population(day).get("terminated", 0) - noted, 0) if day is not None else 0
+    source = {
+        **context.accounts.population(context.as_of),
+        "unplannable": unplannable,
+        "unlisted": unlisted,  # the register's own count of accounts with something due, less those looked at
+    }
+    _note_population(context, run_id, Discovered(accounts, planned, blocked), source)
     return Discovered(accounts, planned, blocked)
+
+
+def newly_due(context: Context) -> Iterator[PlannedDisposal]:
+    """Yield what `discover` would store now; reads only."""
+    for chunk in _chunks(chain(context.accounts.due(context.schedule, context.as_of), _ended_on_request(context))):
+        chunk = list({f.account_id: f for f in chunk}.values())
+        computed = context.accounts.computed_holds([f.account_id for f in chunk])
+        with context.engine.connect() as connection:
+            plans = _plans(connection, context, chunk, computed)
+            yield from (planned for planned, _tag in _new(connection, context, [p for p in plans if p is not None]))
+
+
+def _ended_on_request(context: Context) -> Iterator[AccountFacts]:
+    """Yield the accounts whose termination stands in our register of requests and not (yet) in the company's."""
+    with context.engine.connect() as connection:
+        ended = sorted(request_events.terminations(connection))
+    for start in range(0, len(ended), CHUNK):
+        yield from (f for f in context.accounts.facts(ended[start : start + CHUNK]) if f.terminated_on is None)
 
 
 def _plans(connection: Connection, context: Context, chunk: Sequence[AccountFacts], computed: Any) -> list[Plan | None]:
     placed = holds.placed(connection, [f.account_id for f in chunk])
+    chunk = request_events.with_requests(connection, chunk)
     plans: list[Plan | None] = []
     for facts in chunk:
         known = [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])]
@@ -78,6 +110,7 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     rows = connection.execute(select(disposal.c.subject_tag, *columns).where(among(disposal.c.subject_tag, owner)))
     known = {(owner[r.subject_tag], *(getattr(r, c) for c in IDENTITY)) for r in rows}
     epoch = context.tags.current_epoch(context.as_of)
+    wanted = request_events.uncovered(connection, wanted, {a: t.values() for a, t in tags.items()})
     return [
         (d, tags[d.account_id][epoch])
         for d in wanted
@@ -85,9 +118,20 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     ]
 
 
-def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence[tuple[PlannedDisposal, str]]) -> None:
+def store_planned(connection: Connection, context: Context, planned: Sequence[PlannedDisposal]) -> list[UUID]:
+    """Store what an approved request reaches, with its entries; return the new disposals' ids, in order."""
+    if context.run_id is None:
+        raise ConfigurationError("Disposals are planned inside a run; this context has none.")
+    epoch = context.tags.current_epoch(context.as_of)
+    new = [(d, context.tags.tag(d.account_id, epoch=epoch)) for d in planned]
+    return _store(connection, context, context.run_id, new)
+
+
+def _store(
+    connection: Connection, context: Context, run_id: UUID, new: Sequence[tuple[PlannedDisposal, str]]
+) -> list[UUID]:
     if not new:
-        return
+        return []
     rows = [_row(context, run_id, planned, tag) for planned, tag in new]
     connection.execute(insert(disposal), rows)
     entries = []
@@ -104,6 +148,7 @@ def _store(connection: Connection, context: Context, run_id: UUID, new: Sequence
         if planned.held_by:
             entries.append(disposal_entry(context, row, "blocked", code=row["code"], hold_kinds=list(planned.held_by)))
     stage(connection, entries, [e["disposal_id"] for e in entries])
+    return [row["disposal_id"] for row in rows]
 
 
 def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> dict[str, Any]:
@@ -132,14 +177,11 @@ def _row(context: Context, run_id: UUID, planned: PlannedDisposal, tag: str) -> 
     }
 
 
-def _note_population(context: Context, run_id: UUID, found: Discovered, unplannable: int) -> None:
-    """Write the source's own counts, so that terminations can be reconciled with destroyed, held, kept and not yet
-    due.
-    """
-    population = {**context.accounts.population(context.as_of), "unplannable": unplannable}
+def _note_population(context: Context, run_id: UUID, found: Discovered, source: Mapping[str, int]) -> None:
+    """Write the source's own counts, which the end of the run is reconciled with (`population.reconcile`)."""
     with context.engine.begin() as connection:
         first = connection.execute(
-            update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=population)
+            update(run).where(run.c.run_id == run_id, run.c.population.is_(None)).values(population=dict(source))
         ).rowcount
         connection.execute(
             update(run)
@@ -147,7 +189,7 @@ def _note_population(context: Context, run_id: UUID, found: Discovered, unplanna
             .values(accounts_scanned=found.accounts, due=run.c.due + found.planned, held=run.c.held + found.blocked)
         )
         if first:
-            stage(connection, [run_entry(context, run_id, "population", counts=population)])
+            stage(connection, [run_entry(context, run_id, "population", code="source", counts=dict(source))])
 
 
 def _chunks(facts: Iterator[AccountFacts]) -> Iterator[list[AccountFacts]]:
@@ -159,7 +201,7 @@ def due_counts(connection: Connection, as_of: date) -> dict[str, int]:
     """Return how many open disposals are due per processor."""
     rows = connection.execute(
         select(disposal.c.processor, func.count())
-        .where(disposal.c.closed_on.is_(None), disposal.c.due_at <= as_of)
+        .where(disposal.c.closed_on.is_(None), disposal.c.gate.is_(None), disposal.c.due_at <= as_of)
         .group_by(disposal.c.processor)
     )
     return {row[0]: row[1] for row in rows}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from include.accounts import Identifiers
+from include.archive import staging
 from include.archive.staging import ArchiveKeys
-from include.archive.staging import stage as stage_archive
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators
+from include.disposals import claims, holds, locators, request_events, settlements, tombstones
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -23,7 +24,8 @@ from include.policy.facts import Hold
 from include.processors import Found, ProcessorContract, Record, Result, Subject, Work
 
 TOMORROW = timedelta(days=1)
-NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED}
+KEYS = ("emails", "login_id", "name", "phones")
+NOT_LOCATED = {Outcome.PLANNED, Outcome.BLOCKED, Outcome.FAILED, Outcome.REAPPEARED}
 
 
 def locate_batch(
@@ -52,15 +54,19 @@ def locate_batch(
             processor = connect()
             processor.check()
             found = processor.locate(batch)
-            located = [_work(rows[f.disposal_id], f) for f in found if f.outcome is Outcome.LOCATED and f.count]
+            located = [
+                _work(rows[f.disposal_id], f, subjects[f.disposal_id])
+                for f in found
+                if f.outcome is Outcome.LOCATED and f.count
+            ]
             records, refused = _extract(processor, located)
         except Exception as error:
             # Whatever went wrong there, the own database must be able to go on without this place.
-            _could_not_search(context, claim, rows, subjects, failure_code(error))
+            _could_not_search(context, claim, rows, subjects, error)
             raise
         found = [refused.get(f.disposal_id, f) for f in found]
-        _store(context, claim, rows, subjects, found, records, keys)
-        return dict(Counter(str(f.outcome) for f in found))
+        stored = _store(context, claim, rows, subjects, found, records, keys, getattr(processor, "objects", None))
+        return dict(Counter(str(f.outcome) for f in stored))
     finally:
         claims.release(context.engine, claim)
 
@@ -123,42 +129,39 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
         stored = {
             i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
         }
-    subjects = {}
-    for disposal_id, row in rows.items():
-        identifiers = known.get(row.account_id)
-        keys: dict[str, Any] = stored.get(disposal_id) or (
-            {
-                "emails": identifiers.emails,
-                "login_id": identifiers.login_id,
-                "name": identifiers.name,
-                "phones": identifiers.phones,
-            }
-            if identifiers
-            else {}
-        )
-        subjects[disposal_id] = Subject(
-            disposal_id=disposal_id,
-            account_id=row.account_id,
-            subject_type=row.subject_type,
-            scope_id=row.scope_id,
-            datasets=tuple(row.datasets),
-            rule_id=row.rule_id,
-            trigger_event=row.trigger_event,
-            trigger_date=row.trigger_date,
-            emails=tuple(keys.get("emails", ())),
-            login_id=keys.get("login_id") or "",
-            name=keys.get("name") or "",
-            phones=tuple(keys.get("phones", ())),
-        )
-    return subjects
+        settled = settlements.of(connection, {r.account_id for r in rows.values()}, context.as_of)
+    return {
+        i: replace(subject_of(i, r, known.get(r.account_id), stored.get(i)), settled=settled.get(r.account_id, ()))
+        for i, r in rows.items()
+    }
+
+
+def subject_of(
+    disposal_id: str, row: Any, identifiers: Identifiers | None, stored: Mapping[str, Any] | None = None
+) -> Subject:
+    """Return the subject of a disposal's row, or of a planned one; stored search keys win over what is there now."""
+    now = {name: getattr(identifiers, name) for name in KEYS} if identifiers else {}
+    keys = stored or now
+    return Subject(
+        disposal_id=disposal_id,
+        account_id=row.account_id,
+        subject_type=row.subject_type,
+        scope_id=row.scope_id,
+        datasets=tuple(row.datasets),
+        rule_id=row.rule_id,
+        trigger_event=row.trigger_event,
+        trigger_date=row.trigger_date,
+        emails=tuple(keys.get("emails", ())),
+        login_id=keys.get("login_id") or "",
+        name=keys.get("name") or "",
+        phones=tuple(keys.get("phones", ())),
+    )
 
 
 def search_keys(subject: Subject) -> dict[str, Any]:
     """Return what of a subject is kept to search with later."""
     fields = asdict(subject)
-    return {
-        k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in ("emails", "login_id", "name", "phones")
-    }
+    return {k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in KEYS}
 
 
 def _set_held_aside(
@@ -171,12 +174,17 @@ def _set_held_aside(
     computed = context.accounts.computed_holds(accounts)
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
-        placed = holds.placed(connection, accounts)
+        placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
         changes, free = [], {}
         for disposal_id, row in rows.items():
             if row.account_id not in ours:
                 continue
-            found = holds.blocking([*placed.get(row.account_id, []), *computed.get(row.account_id, [])], row, context)
+            found = holds.blocking(
+                [*placed.get(row.account_id, []), *computed.get(row.account_id, [])],
+                row,
+                context,
+                requested.get(row.account_id, ()),
+            )
             if not found:
                 free[disposal_id] = row
             elif row.outcome != Outcome.BLOCKED or row.code != holds.code(found[0].kind):
@@ -218,8 +226,16 @@ def _could_not_search(
     claim: claims.Claim,
     rows: Mapping[str, Row[Any]],
     subjects: Mapping[str, Subject],
-    code: str,
+    error: Exception,
 ) -> None:
+    answer = error if isinstance(error, ProcessorError) else None
+    failed = Result(
+        "",
+        Outcome.FAILED,
+        code=failure_code(error),
+        http_status=answer.status if answer else None,
+        request_id=answer.request_id if answer else None,
+    )
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {i: r for i, r in rows.items() if r.account_id in ours}
@@ -228,12 +244,14 @@ def _could_not_search(
             connection,
             context,
             mine,
-            [Change(Result(i, Outcome.FAILED, code=code), step="locate", due_at=context.as_of) for i in mine],
+            [Change(replace(failed, disposal_id=i), step="locate", due_at=context.as_of) for i in mine],
         )
 
 
-def _work(row: Row[Any], found: Found) -> Work:
-    return Work(found.disposal_id, row.account_id, row.scope_id, tuple(row.datasets), found.locator)
+def _work(row: Row[Any], found: Found, subject: Subject) -> Work:
+    return Work(
+        found.disposal_id, row.account_id, row.scope_id, tuple(row.datasets), found.locator, settled=subject.settled
+    )
 
 
 def _store(
@@ -244,8 +262,9 @@ def _store(
     found: Sequence[Found],
     records: Sequence[Record],
     keys: ArchiveKeys,
-) -> None:
-    """Commit locators, staged archive rows, states and entries together."""
+    objects: tombstones.Objects | None,
+) -> list[Found]:
+    """Commit locators, staged archive rows, states and entries together; return what was committed."""
     by_disposal: dict[str, list[Record]] = {}
     for record in records:
         by_disposal.setdefault(record.disposal_id, []).append(record)
@@ -253,28 +272,45 @@ def _store(
     with context.engine.begin() as connection:
         ours = claims.hold(connection, claim)
         mine = {f.disposal_id: f for f in found if rows[f.disposal_id].account_id in ours}
+        mine |= _more_than_approved(connection, rows, mine)
         consumers = _remembered_consumers(connection, context, rows, by_disposal) | live
-        for disposal_id in set(by_disposal) & set(mine):
+        prepared = []
+        for disposal_id in {i for i, f in mine.items() if f.outcome is Outcome.LOCATED} & set(by_disposal):
             row = rows[disposal_id]
             try:
-                stage_archive(
-                    connection,
-                    disposal_id=row.disposal_id,
-                    account_id=row.account_id,
-                    subject_type=row.subject_type,
-                    consumer_like=consumers.get(row.account_id, False),
-                    records=by_disposal[disposal_id],
-                    schedule=context.schedule,
-                    as_of=context.as_of,
-                    keys=keys,
+                prepared.append(
+                    staging.prepare(
+                        disposal_id=row.disposal_id,
+                        processor=row.processor,
+                        account_id=row.account_id,
+                        subject_type=row.subject_type,
+                        consumer_like=consumers.get(row.account_id, False),
+                        records=by_disposal[disposal_id],
+                        schedule=context.schedule,
+                        as_of=context.as_of,
+                        keys=keys,
+                    )
                 )
             except ArchiveError:
                 # A record without the date its law counts from: this one disposal waits for a person.
                 mine[disposal_id] = Found(disposal_id, Outcome.FAILED, code="record_without_date")
+        staging.write(connection, prepared, keys)
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
+        tombstones.prepare(connection, context, claim.processor, rows, subjects, done, objects)
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])
+    return list(mine.values())
+
+
+def _more_than_approved(
+    connection: Connection, rows: Mapping[str, Row[Any]], found: Mapping[str, Found]
+) -> dict[str, Found]:
+    """Return, blocked, what turned out to be more than a second person was shown: it is asked about again."""
+    counts = {rows[i].disposal_id: f.count for i, f in found.items() if f.outcome is Outcome.LOCATED}
+    more = request_events.more_than_approved(connection, counts)
+    request_events.note_found(connection, more)
+    return {i: Found(i, Outcome.BLOCKED, code=request_events.MORE) for i in more}
 
 
 def _remembered_consumers(

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, locator
 from include.disposals.context import Context
-from include.keys import Sealed, open_sealed, seal_bytes
+from include.keys import Sealed, Wrapper, open_sealed, seal_bytes
 
 
 def save(connection: Connection, context: Context, kind: str, locators: Mapping[str, Mapping[str, Any]]) -> None:
@@ -49,13 +49,20 @@ def read(
     connection: Connection, context: Context, disposal_ids: Collection[str]
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return `{disposal_id: (kind, locator)}` for those that have one."""
+    return opened(connection, context.wrapper, disposal_ids)
+
+
+def opened(
+    connection: Connection, wrapper: Wrapper, disposal_ids: Collection[str]
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the same where there is no run, only the key."""
     rows = connection.execute(select(locator).where(among(locator.c.disposal_id, [UUID(i) for i in disposal_ids])))
-    opened = {}
+    found = {}
     for row in rows:
         disposal_id = str(row.disposal_id)
         sealed = Sealed(wrapped_key=row.wrapped_key, nonce=row.nonce, ciphertext=row.ciphertext)
-        opened[disposal_id] = (row.kind, json.loads(open_sealed(sealed, context.wrapper, _purpose(disposal_id))))
-    return opened
+        found[disposal_id] = (row.kind, json.loads(open_sealed(sealed, wrapper, _purpose(disposal_id))))
+    return found
 
 
 def _purpose(disposal_id: str) -> str:

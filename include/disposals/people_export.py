@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from include.connections import Connection
-from include.database import run
+from include.database import entry, run
 from include.disposals.context import Context
 from include.disposals.reporting import export_run
 from include.errors import EvidenceError
@@ -43,13 +44,15 @@ def export_of_run(
 def export_asked(
     context: Context, signing: Connection, store: Connection, *, asked: Mapping[str, str], full: bool, name: str
 ) -> Path:
-    """Write an export for a period, a processor or a subject, into a folder of its own; return it.
+    """Write an export for a period, a processor, a request or a subject, into a folder of its own; return it.
 
-    `asked` has the keys from, to, processor and subject_tag, each only where it was given.
+    `asked` has the keys from, to, processor, request and subject_tag, each only where it was given. A request's export
+    is that of its subject, because what became of the request is what became of the subject's disposals.
     """
-    selection = Selection(
-        asked.get("from", ""), asked.get("to", ""), asked.get("processor", ""), asked.get("subject_tag", "")
-    )
+    tag = asked.get("subject_tag", "")
+    if "request" in asked:
+        tag = _subject_of(context, asked["request"], tag)
+    selection = Selection(asked.get("from", ""), asked.get("to", ""), asked.get("processor", ""), tag)
     place = EvidenceStore.of(store)
     extras = partial(_extras, selection=selection, prove=partial(proofs.row_proof_at, place))
     root = Path(os.environ.get("RETENTION_EXPORTS", ".local/exports"))
@@ -68,6 +71,24 @@ def _extras(
         subject_tags=(selection.subject_tag,) if selection.subject_tag else (),
         prove=prove,
     )
+
+
+def _subject_of(context: Context, request_id: str, tag: str) -> str:
+    """Return the tag of the subject whose request it is, from the entry that records it."""
+    named = f'"request_id":"{UUID(request_id)}"'.encode()
+    with context.engine.connect() as connection:
+        bodies = connection.execute(
+            select(entry.c.body)
+            .where(func.strpos(func.encode(entry.c.body, "escape"), func.encode(named, "escape")) > 0)
+            .order_by(entry.c.entry_id)
+        ).scalars()
+        tags = {found for body in bodies if (found := json.loads(body).get("subject_tag"))}
+    if len(tags) != 1 or (tag and tag not in tags):
+        raise EvidenceError(
+            f"The log records {len(tags)} subjects of a request {request_id}, and an export is about one"
+            + (", the one whose tag was given. Nothing was exported." if tag else ". Nothing was exported.")
+        )
+    return str(tags.pop())
 
 
 def _first_run(context: Context, start: str) -> UUID:

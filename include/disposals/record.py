@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import among, disposal, locator
+from include.disposals import tombstones
 from include.disposals.context import Context, Decision
-from include.evidence.entries import is_code
+from include.evidence.entries import is_code, is_request_id
 from include.evidence.log import stage
 from include.outcomes import TERMINAL, Outcome
 from include.processors import STALE_LOCATOR, Result
@@ -30,6 +31,8 @@ class Change:
     closed_on: date | None = None
     hold_kinds: tuple[str, ...] = ()
     exceptions: tuple[Mapping[str, Any], ...] = ()
+    proof: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the entry: what attests a manual step."""
 
 
 def utc_seconds(moment: datetime | None = None) -> str:
@@ -68,7 +71,9 @@ def run_entry(context: Context, run_id: UUID, event: str, **fields: Any) -> dict
     return entry | fields
 
 
-def disposal_entry(context: Context, row: Row[Any] | Mapping[str, Any], event: str, **fields: Any) -> dict[str, Any]:
+def disposal_entry(
+    context: Context | Decision, row: Row[Any] | Mapping[str, Any], event: str, **fields: Any
+) -> dict[str, Any]:
     """Return an entry about one disposal: who (by tag), what, where, why and when it fell due."""
     values = dict(row) if isinstance(row, Mapping) else dict(row._mapping)
     identity = {
@@ -110,9 +115,13 @@ def change_entry(context: Context, row: Row[Any], change: Change) -> dict[str, A
         count_after=result.count if closed else None,
         verify_method=word(result.verify_method),
         http_status=result.http_status,
+        vendor_request_id=result.request_id if result.request_id and is_request_id(result.request_id) else None,
+        backup_expires_on=result.backup_expires_on.isoformat() if closed and result.backup_expires_on else None,
         receipt_sha256=result.receipt_sha256,
         hold_kinds=list(change.hold_kinds),
-        exceptions=[dict(e) for e in change.exceptions],
+        counts={word(k): n for k, n in result.counts.items()} or None,
+        exceptions=[dict(e) for e in (*change.exceptions, *result.exceptions)],
+        **change.proof,
     )
 
 
@@ -145,6 +154,7 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
         ),
         [_values(rows[c.result.disposal_id], c) for c in changes],
     )  # fmt: skip
+    tombstones.settle(connection, context, {c.result.disposal_id: c.result.outcome for c in changes if c.closed_on})
     over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
     if over:
         connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))

@@ -13,6 +13,7 @@ from sqlalchemy import and_, exists, func, or_, select
 from include import keys
 from include.connections import Connection
 from include.database import checkpoint, claim, disposal, entry, run, schedule_version
+from include.disposals.brake import NOT_APPROVED
 from include.disposals.context import Context
 from include.errors import EvidenceError, ScheduleError
 from include.evidence.export import Extras, More, checkpoint_before, export
@@ -21,7 +22,11 @@ from include.evidence.note import Signer
 from include.evidence.store import EvidenceStore
 from include.evidence.verify import RULES_SCHEMA
 from include.policy import schedule as schedules
+from include.policy.requests import EVENT, ORDER
 from include.policy.schedule import Schedule
+
+AT_ONCE = {event: {"months": 0, "days": -1} for event in (EVENT, ORDER)}
+"""A request keeps nothing: the day before it came in is the last one."""
 
 
 def summary(context: Context) -> dict[str, dict[str, int]]:
@@ -62,7 +67,11 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
                 or_(
                     disposal.c.due_at <= context.as_of,
                     and_(disposal.c.outcome == "failed", ~disposal.c.needs_person),
+                    # A plan that nobody let go is no excuse beyond the last day to destroy.
+                    and_(disposal.c.gate.is_not(None), disposal.c.destroy_by < context.as_of),
                 ),
+                # Another night's plan waits for its own second person.
+                or_(disposal.c.gate.is_(None), disposal.c.gate == run_id),
                 ~other,
             )
             .group_by(disposal.c.processor, disposal.c.outcome, disposal.c.code)
@@ -78,8 +87,10 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
         indexed = connection.execute(select(func.count(entry.c.log_index))).scalar_one()
     if begun.dag_id == "nightly_retention" and begun.population is None:
         found.append("discover did not finish")
-    elif begun.population and begun.population.get("unplannable"):
+    if begun.population and begun.population.get("unplannable"):
         found.append(f"accounts with a date nobody can plan with {begun.population['unplannable']}")
+    if begun.population and begun.population.get("unlisted"):
+        found.append(f"terminated accounts that were not looked at {begun.population['unlisted']}")
     if begun.finished_at is None or unsealed or indexed > sealed:
         found.append("the evidence of this run is not sealed")
     if not exported:
@@ -88,13 +99,15 @@ def gaps(context: Context, run_id: UUID, *, exported: bool = True) -> list[str]:
 
 
 def overdue(context: Context) -> dict[str, int]:
-    """Return `{words: count}` of what passed its last day to destroy and waits for a person or a hold of the place."""
+    """Return `{words: count}` of what passed its last day to destroy and waits for a person or a hold of the place, and
+    of what a second person did not let go, whatever its day.
+    """
     with context.engine.connect() as connection:
         rows = connection.execute(
             select(disposal.c.processor, disposal.c.outcome, disposal.c.code, func.count())
             .where(
                 disposal.c.closed_on.is_(None),
-                disposal.c.destroy_by < context.as_of,
+                or_(disposal.c.destroy_by < context.as_of, disposal.c.code == NOT_APPROVED),
                 or_(
                     disposal.c.needs_person,
                     and_(disposal.c.outcome == "manual_pending", disposal.c.until < context.as_of),
@@ -211,7 +224,8 @@ def rules(known: Iterable[Schedule]) -> Mapping[str, Any]:
                 rule.id: {
                     "version": rule.version,
                     "kind": rule.kind,
-                    "triggers": {t.event: {"months": t.period.months, "days": t.period.days} for t in rule.triggers},
+                    "triggers": {t.event: {"months": t.period.months, "days": t.period.days} for t in rule.triggers}
+                    | ({} if rule.kind == "min" else AT_ONCE),
                 }
                 for rule in schedule.rules.values()
             },
@@ -234,7 +248,7 @@ def titles(context: Context) -> dict[str, str]:
     for hold in schedule.holds.values():
         named[hold.id] = f"{hold.title.ko} · {hold.title.en}"
     for name, place in schedule.processors.items():
-        named[f"place:{name}"] = f"{place.title.ko} · {place.title.en}"
+        named[f"place:{name}"] = " · ".join(dict.fromkeys((place.title.ko, place.title.en)))
         for dataset, categories in place.datasets.items():
             held = [schedule.categories[c].title for c in categories]
             named[dataset] = f"{', '.join(t.ko for t in held)} · {', '.join(t.en for t in held)}"

@@ -15,8 +15,10 @@ from sqlalchemy import Engine, exists, func, insert, select, update
 
 from include.connections import Connection
 from include.database import entry, run
+from include.database_decisions import night
 from include.disposals import claims
 from include.disposals.context import Context
+from include.disposals.population import reconcile
 from include.disposals.record import run_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
@@ -38,12 +40,18 @@ def check_as_of(
                 f"as_of {as_of} lies ahead of {seoul_today}, but these connections leave this machine: "
                 f"{', '.join(outside)}. Point their endpoint_url to loopback or drop as_of."
             )
-    with engine.connect() as connection:
-        newest = connection.execute(select(func.max(run.c.as_of))).scalar()
+    newest = newest_as_of(engine)
     if newest and as_of < newest:
         raise DecisionRefused(
             f"as_of {as_of} is earlier than {newest}, which a run already worked with. Business time never goes back."
         )
+
+
+def newest_as_of(engine: Engine) -> date | None:
+    """Return the newest business date a run worked with, or None before the first."""
+    with engine.connect() as connection:
+        found: date | None = connection.execute(select(func.max(run.c.as_of))).scalar()
+    return found
 
 
 def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
@@ -71,17 +79,31 @@ def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
 
 
 def finish_run(context: Context, run_id: UUID, counts: dict[str, int]) -> None:
-    """Record the end of a run with its counts."""
+    """Record the end of a run with its counts; after a whole `discover`, with what became of every termination."""
     with context.engine.begin() as connection:
         done = connection.execute(
-            update(run).where(run.c.run_id == run_id, run.c.finished_at.is_(None)).values(finished_at=func.now())
-        )
-        if done.rowcount:
-            stage(connection, [run_entry(context, run_id, "run_finished", counts=counts)])
+            update(run)
+            .where(run.c.run_id == run_id, run.c.finished_at.is_(None))
+            .values(finished_at=func.now())
+            .returning(run.c.population)
+        ).first()
+        if done is None:
+            return
+        entries = [run_entry(context, run_id, "run_finished", counts=counts)]
+        if done.population:
+            found = reconcile(connection, context, run_id, done.population)
+            connection.execute(
+                update(run).where(run.c.run_id == run_id).values(population={**done.population, "reconciled": found})
+            )
+            entries.insert(0, run_entry(context, run_id, "population", code="reconciled", counts=found))
+        stage(connection, entries)
 
 
 def night_at_work(connection: Transaction) -> bool:
-    """Return whether a nightly run began in the last six hours and has not sealed its end yet."""
+    """Return whether a nightly run began in the last six hours and has not sealed its end yet.
+
+    One that waits for a second person does not count: what is open goes on meanwhile.
+    """
     return bool(
         connection.execute(
             select(
@@ -89,6 +111,7 @@ def night_at_work(connection: Transaction) -> bool:
                     run.c.dag_id == "nightly_retention",
                     run.c.finished_at.is_(None),
                     run.c.started_at > func.now() - timedelta(hours=6),
+                    ~exists().where(night.c.run_id == run.c.run_id, night.c.decision == "asked"),
                 )
             )
         ).scalar()

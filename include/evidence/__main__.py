@@ -24,6 +24,9 @@ def _run(arguments: list[str]) -> int:
         from include.evidence.ask import end_epoch
 
         return end_epoch(rest)
+    if command in (["--help"], ["-h"]):
+        print(__doc__)
+        return 0
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -22,12 +22,12 @@ from include.connections import TIMEOUT_SECONDS, Connection
 from include.errors import ConfigurationError, EvidenceError, Unreachable, VerificationError
 from include.evidence.log import latest, stage
 from include.evidence.note import open_checkpoint
-from include.evidence.store import EvidenceStore
+from include.evidence.store import COPIES, EvidenceStore, copy_key
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-CHAIN = "checkpoints/tsa-chain.pem"
+CHAIN = f"{COPIES}tsa-chain.pem"
 MAX_REPLY = 1 << 16
 
 
@@ -61,7 +61,7 @@ class Authority:
 
 def stamp_key(size: int) -> str:
     """Return the object key of the timestamp over the checkpoint of `size` entries."""
-    return f"checkpoints/{size}.tsr"
+    return f"{copy_key(size)}.tsr"
 
 
 def request_stamp(authority: Authority, note: bytes) -> bytes:

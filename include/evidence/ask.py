@@ -3,6 +3,7 @@
     ask late --folder EXPORT                     from an exported folder
     ask due-not-done --on 2026-11-24             from the log's database (AIRFLOW_CONN_RETENTION_DB)
     ask was-destroyed --keys FOLDER --by compliance:e-0007 < id.txt    the account id is read from standard input
+    ask open-tag 2026 --keys FOLDER --by … < id.txt    what convinces an auditor about one account (verify.py --opening)
     ask prove-row 1234                           the entry and its `.tlog-proof`
     ask not-rewritten OLD_CHECKPOINT --vkey FILE is the log of the last audit the beginning of this one?
 
@@ -12,6 +13,7 @@ Without `--folder` the look-up of an account is recorded in the database it is a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -26,9 +28,11 @@ from include.evidence.lookups import Person, destroy_epoch, keys_in, look_up
 from include.evidence.note import open_checkpoint
 from include.evidence.proofs import check_row
 from include.evidence.questions import QUESTIONS, Answer, Asked
+from include.evidence.questions_cold import COLD
 from include.evidence.sources import DatabaseSource, FolderSource, Source, same_history
 from include.evidence.tags import SubjectTags
 
+EVERY = QUESTIONS | COLD
 SEOUL = timezone(timedelta(hours=9))
 PROOFS = 3
 """How many of an answer's entries are proven on the spot; `prove-row` proves any other."""
@@ -39,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     today = datetime.now(SEOUL).date().isoformat()
     top = argparse.ArgumentParser(prog="python -m include.evidence ask", description="Ask the evidence log.")
     commands = top.add_subparsers(dest="question", required=True, metavar="QUESTION")
-    for name, question in QUESTIONS.items():
+    for name, question in EVERY.items():
         command = commands.add_parser(name, help=f"{question.number}. {question.words}")
         command.add_argument(
             "--on", default="" if name == "late" else today, help="business date (default: today in Seoul)"
@@ -51,10 +55,10 @@ def parser() -> argparse.ArgumentParser:
         if "run_id" in question.needs:
             command.add_argument("run_id", help="run_id as entries carry it")
         if "tags" in question.needs:
-            command.add_argument("--keys", type=Path, required=True, help="folder with <year>.key")
-            command.add_argument("--account-id", help="better on standard input: a command line can be seen by others")
-            command.add_argument("--by", help="who asks, role:pseudonym")
-            command.add_argument("--approved-by", help="the second person, role:pseudonym")
+            _about_one(command)
+    opened = commands.add_parser("open-tag", help="1. Open the tag of one account under one epoch, for an auditor")
+    opened.add_argument("epoch", help="the year")
+    _about_one(opened)
     rewritten = commands.add_parser("not-rewritten", help="7. Was nothing removed or changed since the last audit?")
     rewritten.add_argument("checkpoint", type=Path, help="the checkpoint file of the last audit")
     row = commands.add_parser("prove-row", help="8. Prove this ledger row")
@@ -66,16 +70,25 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _about_one(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--keys", type=Path, required=True, help="folder with <year>.key")
+    command.add_argument("--account-id", help="better on standard input: a command line can be seen by others")
+    command.add_argument("--by", help="who asks, role:pseudonym")
+    command.add_argument("--approved-by", help="the second person, role:pseudonym")
+
+
 def ask(arguments: list[str], *, stdin: Any = None) -> int:
     """Answer one question on standard output; return 0, or 1 when it cannot be answered or the answer is no."""
     options = parser().parse_args(arguments)
     try:
+        if options.question == "open-tag":
+            return _open_tag(options, stdin or sys.stdin)
         source = _source(options.folder)
         if options.question == "not-rewritten":
             return _not_rewritten(source, options)
         if options.question == "prove-row":
             return _prove_row(source, options)
-        answer = QUESTIONS[options.question].answer(source.entries(), _asked(source, options, stdin or sys.stdin))
+        answer = EVERY[options.question].answer(source.entries(), _asked(source, options, stdin or sys.stdin))
         _print(source, answer)
     except RetentionError as error:
         print(error, file=sys.stderr)  # noqa: T201
@@ -102,6 +115,17 @@ def _asked(source: Source, options: argparse.Namespace, stdin: Any) -> Asked:
         found = tags.all(value) if options.folder is not None else _recorded(tags, value, options)
         given |= {"tags": frozenset(found.values()), "epochs": tuple(found)}
     return Asked(**given, rules=source.rules())
+
+
+def _open_tag(options: argparse.Namespace, stdin: Any) -> int:
+    """Print the opening of one tag, once the look-up is recorded: an opening is always made from the database."""
+    value = options.account_id or stdin.readline().rstrip("\n")
+    tags = SubjectTags(keys_in(options.keys))
+    opening = tags.open(value, epoch=options.epoch)
+    _recorded(tags, value, options)
+    shown = {"epoch": opening.epoch, "kind": opening.kind, "value": opening.value, "key": opening.key.hex()}
+    print(json.dumps(shown | {"tag": opening.tag}, ensure_ascii=False, indent=1))  # noqa: T201
+    return 0
 
 
 def _recorded(tags: SubjectTags, value: str, options: argparse.Namespace) -> dict[str, str]:

@@ -23,11 +23,13 @@ from include.evidence.anchors import Authority, check_stamp, stamp_key
 from include.evidence.log import bodies, latest
 from include.evidence.note import open_checkpoint
 from include.evidence.rebuild import bucket_entries
-from include.evidence.store import CHECKPOINT, EvidenceStore
+from include.evidence.store import CHECKPOINT, EvidenceStore, copy_key
 from include.evidence.verify import DESTROYED, Flaw, Lives, read_entry
 
 DAY = timedelta(days=1)
 SHOWN = 20
+STAMP_DAYS = 2
+"""An authority may miss a night; after so many days without a timestamp somebody must look."""
 WAITS = frozenset({"blocked", "awaiting", "manual_pending", "expires_by_processor", "retained"})
 """Open outcomes that have a reason and a date of their own, and so are not overdue."""
 
@@ -108,12 +110,14 @@ def _checkpoints(
     engine: Engine, store: EvidenceStore, done: Audit, *, vkey: str, authority: Authority | None
 ) -> dict[int, bytes]:
     """Compare every signed checkpoint with its locked copy and its timestamp; return their roots by size."""
-    roots = {}
+    roots, signed = {}, list[tuple[datetime, bool]]()
     with engine.connect() as connection:
-        rows = connection.execute(select(checkpoint.c.size, checkpoint.c.note).order_by(checkpoint.c.size)).all()
-    for size, note in rows:
+        rows = connection.execute(
+            select(checkpoint.c.size, checkpoint.c.note, checkpoint.c.signed_at).order_by(checkpoint.c.size)
+        ).all()
+    for size, note, signed_at in rows:
         shown = open_checkpoint(note, [vkey])
-        copy = store.get(f"checkpoints/{size}")
+        copy = store.get(copy_key(size))
         if shown.size != size or copy is None or copy.body != note.encode():
             done.add(f"the locked copy of checkpoint {size} is missing or another one")
         roots[size] = shown.root
@@ -121,9 +125,13 @@ def _checkpoints(
         if authority is not None and stamp is not None:
             check_stamp(authority, note.encode(), stamp.body)
             done.stamped += 1
+        signed.append((signed_at, stamp is not None))
     done.checkpoints = len(rows)
-    if authority is not None and not done.stamped:
+    newest = max((at for at, stamped in signed if stamped), default=None)
+    if authority is not None and newest is None:
         done.add("no checkpoint carries a timestamp, though an authority is configured")
+    elif authority is not None and newest is not None and signed[-1][0] - newest > STAMP_DAYS * DAY:
+        done.add(f"the newest timestamp is over a checkpoint of {newest:%Y-%m-%d}; look at connection evidence_tsa")
     return roots
 
 
@@ -185,9 +193,9 @@ def _judge(done: Audit, judged: _Judged, *, as_of: date, now: datetime) -> None:
         done.add(f"{judged.late} destructions after their last day for it, recorded since the last audit")
     yesterday, stale, overdue = (now - DAY).strftime("%Y-%m-%dT%H:%M:%SZ"), 0, 0
     for life in judged.lives.open.values():
-        event, _, _, _, recorded = life["last"]
+        event, code, _, _, recorded = life["last"]
         stale += event == "attempted" and recorded < yesterday
-        overdue += event not in WAITS and life["identity"][-1] < as_of.isoformat()
+        overdue += (event not in WAITS or code == "plan_not_approved") and life["identity"][-1] < as_of.isoformat()
     if stale:
         done.add(f"{stale} intents older than a day have no outcome")
     if overdue:

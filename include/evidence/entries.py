@@ -26,6 +26,9 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 _CODE = re.compile(r"[a-z][a-z0-9_.:-]{0,79}|[A-Z][A-Za-z_]{0,79}")
 _SCHEDULE_ID = re.compile(r"[HRCQVO]-\d{1,2}[a-z]?")
+_REQUEST_ID = re.compile(
+    r"req_[A-Za-z0-9]{8,40}|(?=\d*[A-Fa-f])([0-9A-F]{16,64}|[0-9a-f]{16,64})|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
 _PHONE = re.compile(r"\d[\d.:_-]{6,}\d")
 
 
@@ -37,6 +40,14 @@ def is_code(value: str) -> bool:
     begin with a digit or mix capitals with digits.
     """
     return _CODE.fullmatch(value) is not None and _PHONE.search(value) is None
+
+
+def is_request_id(value: str) -> bool:
+    """Return whether `value` has the shape of a vendor's request id: hexadecimal, a UUID, or `req_…`.
+
+    No telephone number, card number, name or address has one of these shapes.
+    """
+    return _REQUEST_ID.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -161,8 +172,12 @@ KEYS: dict[str, Check] = {
     "count_after": _whole(0),
     "verify_method": CODE,
     "http_status": _whole(100, 599),
+    "vendor_request_id": _text(is_request_id),
+    "backup_expires_on": DATE,
     "receipt_sha256": DIGEST,
     "counts": _counts,
+    "answer_by": MOMENT,
+    "proof_date": DATE,
     "rows": _whole(0),
     "subjects": _whole(0),
     # Objects in storage: by digest, never by name.
@@ -171,6 +186,10 @@ KEYS: dict[str, Check] = {
     "retain_until": MOMENT,
     "storage_class": CODE,
     "log_size": _whole(0),
+    # Decisions of a second person.
+    "approval_id": UUID,
+    "request_id": UUID,
+    "approved_sha256": DIGEST,
     "log_root": DIGEST,
 }
 """Every key an entry may have, and what its value must be."""
@@ -209,8 +228,14 @@ EVENTS: dict[str, frozenset[str]] = {
     "policy_approved": _BASE | {"policy_sha256", "policy_text_sha256", "actor"},
     "stop_set": _BASE | {"code"},
     "stop_released": _BASE,
+    "cpo_check": _BASE | {"actor", "code", "counts", "log_size", "log_root"},
+    "incident_assessed": _BASE | {"actor", "code"},
+    "manual_requested": _BASE | {"processor", "code", "counts"},
+    "manual_answered": _BASE | {"processor", "code", "method", "receipt_sha256", "proof_date", "actor"},
     "brake_set": _BASE | {"code"},
     "brake_released": _BASE | {"actor"},
+    "approval_requested": _BASE | {"actor", "approval_id", "approved_sha256", "code"},
+    "approval_expired": _BASE | {"approval_id", "approved_sha256", "code"},
     "approved": _BASE | {"actor"},
     "rejected": _BASE | {"actor"},
     # Holds and requests of a person.
@@ -226,6 +251,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "archive_destroy_attempted": _BASE | {"rule_id", "object_digest"},
     "archive_destroyed": _BASE | {"rule_id", "object_digest"},
     "archive_read": _BASE | {"actor"},
+    "archive_inventory": _BASE | {"counts"},
     "key_destroy_attempted": _BASE,
     "key_destroyed": _BASE,
     "tag_opened": _BASE | {"actor", "subject_tag", "key_epoch"},
@@ -233,6 +259,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "anchored": _BASE | {"log_size", "log_root"},
     "processor_ended": _BASE | {"processor"},
     "restored": _BASE,
+    "sighting_decided": _BASE | {"code", "actor"},
+    "swept": _BASE | {"processor", "code", "counts"},
     "corrected": _BASE | {"code"},
 }
 """Every event, and the keys it must have."""
@@ -263,7 +291,10 @@ def find_problem(entry: Mapping[str, Any]) -> str | None:
             return f"unknown key {key}" if type(key) is str and is_code(key) else "an unknown key"
         if not check(value):
             return f"the value of {key!r} has a form that is not allowed there"
+    # Whoever follows a disposal through the log needs all of its identity, whatever the event.
     missing = EVENTS.get(entry.get("event", ""), _BASE) - entry.keys()
+    if "disposal_id" in entry:
+        missing |= _DISPOSAL - entry.keys()
     if missing:
         return f"{entry.get('event', 'an entry without event')} lacks {', '.join(sorted(missing))}"
     return None

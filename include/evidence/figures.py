@@ -1,19 +1,21 @@
 """The numbers of one export, counted once; the summary sheet, both reports and the pictures all show these.
 
 Each disposal has exactly one measure (`words.MEASURES`), so what is due equals the sum of its measures by construction;
-what can disagree is the outside: the run's own counts from our database, and the company's register of accounts.
+what can disagree is the outside: the run's own counts from our database, and the company's register of accounts, which
+the night itself reconciled with what became of each (`population` entries, codes `source` and `reconciled`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from include.evidence.lives import Following, Item, Life
 from include.evidence.sheets import Cell, Row, Sheet, Titles
-from include.evidence.words import MEASURES, PROVEN, both
+from include.evidence.verify import TERMINATED
+from include.evidence.words import MEASURES, PROVEN, both, one
 
 LATENESS = (("0", 0), ("1-30", 30), ("31-365", 365), ("> 365", None))
 """Days after the last day to destroy; the law names five days after the period's end, which `destroy_by` includes."""
@@ -21,17 +23,17 @@ LATENESS = (("0", 0), ("1-30", 30), ("31-365", 365), ("> 365", None))
 
 @dataclass(slots=True)
 class Figures:
-    """What was counted; `accounts` are subjects with a disposal after termination, each in one state."""
+    """What was counted; `source` and `reconciled` are the newest night's own counts of accounts."""
 
     by_place: dict[str, Counter[str]] = field(default_factory=dict)
     by_category: dict[str, Counter[str]] = field(default_factory=dict)
     late: dict[str, Counter[str]] = field(default_factory=dict)
     early: int = 0
     exceptions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    population: dict[str, int] = field(default_factory=dict)
-    population_on: str = ""
-    accounts: Counter[str] = field(default_factory=Counter)
-    account_epochs: set[str] = field(default_factory=set)
+    source: dict[str, int] = field(default_factory=dict)
+    source_on: str = ""
+    reconciled: dict[str, int] = field(default_factory=dict)
+    reconciled_on: str = ""
     run_counts_agree: bool | None = None
     policies: list[tuple[str, str]] = field(default_factory=list)
     policy_sha256: str = ""
@@ -71,7 +73,6 @@ class Summary:
     def __init__(self, titles: Titles, *, whole: bool) -> None:
         self._titles, self._whole = titles, whole
         self.figures = Figures()
-        self._subjects: dict[str, str] = {}
         self._now: Counter[str] | None = None
 
     def take(self, item: Item, following: Following) -> None:
@@ -80,8 +81,10 @@ class Summary:
         self.figures.entries += item.shown
         if item.life is not None:
             self._disposal(item, item.life)
+        elif event == "population" and entry.get("code") == "reconciled":
+            self.figures.reconciled, self.figures.reconciled_on = entry["counts"], entry["as_of"]
         elif event == "population":
-            self.figures.population, self.figures.population_on = entry["counts"], entry["as_of"]
+            self.figures.source, self.figures.source_on = entry["counts"], entry["as_of"]
         elif event == "run_finished":
             now = {k: n for k, n in following.now.items() if n}
             self.figures.run_counts_agree = (now == entry.get("counts")) if self._whole else None
@@ -93,14 +96,7 @@ class Summary:
     def _disposal(self, item: Item, life: Life) -> None:
         entry, figures = item.entry, self.figures
         figures.early += entry["event"] == "attempted" and entry["as_of"] < entry["free_from"]
-        if not item.closes:
-            return
-        if entry["trigger_event"] == "terminated":
-            state = "kept" if life.state == "kept" else "destroyed"
-            if self._subjects.get(entry["subject_tag"]) != "kept":
-                self._subjects[entry["subject_tag"]] = state
-            figures.account_epochs.add(entry["key_epoch"])
-        if item.shown:
+        if item.closes and item.shown:
             self._count(life, entry["as_of"])
 
     def _count(self, life: Life, on: str) -> None:
@@ -120,11 +116,6 @@ class Summary:
         figures = self.figures
         for life in end.open.values():
             self._count(life, end.last_day)
-            if life.entry["trigger_event"] == "terminated":
-                held = life.state == "held" or self._subjects.get(life.entry["subject_tag"]) == "held"
-                self._subjects[life.entry["subject_tag"]] = "held" if held else "underway"
-                figures.account_epochs.add(life.entry["key_epoch"])
-        figures.accounts = Counter(self._subjects.values())
         for kept in stored.values():
             entry = kept["entry"]
             counts = figures.archive.setdefault(entry.get("rule_id", "?"), Counter())
@@ -154,10 +145,30 @@ class Summary:
         return (section, name, counts.total(), *(counts[m] for m in MEASURES), "", "", note)
 
 
+CLASSES = dict(
+    zip(
+        TERMINATED,
+        (
+            "계정: 파기 완료 · accounts: destroyed",
+            "계정: 보류 · accounts: held",
+            "계정: 분리보관 또는 수탁사 보관 · accounts: kept under a law or by a processor",
+            "계정: 기한 전 · accounts: not yet due",
+            "계정: 기한 도래·미완료 · accounts: due and not done",
+        ),
+        strict=True,
+    )
+)
+
+
+def adds_up(counts: Mapping[str, int]) -> bool:
+    """Return whether the classes of a reconciliation add up to the terminated accounts."""
+    return counts.get("terminated") == sum(counts.get(c, 0) for c in CLASSES)
+
+
 def reconciliation(figures: Figures, *, whole: bool) -> list[tuple[str, Cell, str, str]]:
     """Return `(what, number, agrees, why)`: the run's own counts, then the accounts of the company's register.
 
-    Agreement is only claimed over the whole log: a part of it does not hold every disposal of an account.
+    The run's counts of disposals only agree over the whole log; the night's counts of accounts are whole in themselves.
     """
     told = "unknown" if figures.run_counts_agree is None else "yes" if figures.run_counts_agree else "no"
     part = "" if whole else "일부만 내보내 대조 불가 · cannot be compared over a part of the log"
@@ -169,24 +180,19 @@ def reconciliation(figures: Figures, *, whole: bool) -> list[tuple[str, Cell, st
             part or "데이터베이스 집계와 기록 비교 · our database's counts against these entries",
         )
     ]
-    names = {
-        "destroyed": "계정: 파기 완료 · accounts: destroyed",
-        "kept": "계정: 수탁사 보관분 있음 · accounts: a processor keeps a part",
-        "held": "계정: 보류 · accounts: held",
-        "underway": "계정: 미완료 · accounts: not finished",
-    }
-    found += [(title, figures.accounts[state], "", part) for state, title in names.items()]
-    terminated = figures.population.get("terminated")
-    if terminated is None:
-        return [
-            *found,
-            ("원천: 해지 계정 · register: terminated accounts", "", "unknown", "모집단 기록 없음 · no count here"),
-        ]
-    rest = terminated - figures.accounts.total()
-    why = part or f"해지 계정에서 위 네 줄을 뺀 나머지 · terminated less the four rows above, {figures.population_on}"
-    if len(figures.account_epochs) > 1:
-        why += "; 태그 연도가 여럿이라 한 계정이 둘로 셀 수 있음 · tags of several years: an account may count twice"
-    agrees = "no" if whole and rest < 0 and len(figures.account_epochs) < 2 else "unknown"  # a remainder proves nothing
-    for name, count in sorted(figures.population.items()):
-        found.append((f"원천: {name} · register: {name}", count, "", figures.population_on))
-    return [*found, ("계정: 기한 전 · accounts: nothing due yet", rest if whole else "", agrees, why)]
+    for name, count in sorted(figures.source.items()):
+        korean, english = one(both(name), "ko"), one(both(name), "en")
+        found.append((f"원천: {korean} · register: {english}", count, "", figures.source_on))
+    counts = figures.reconciled
+    if not counts:
+        nothing = "이 내보내기에 대사 기록 없음 · no reconciliation entry in this export"
+        return [*found, ("해지 계정 대사 · terminated accounts reconciled", "", "unknown", nothing)]
+    why = (
+        f"{figures.reconciled_on}: 해지 = 파기 + 보류 + 보관 + 기한 전 + 미완료 · "
+        "terminated = destroyed + held + kept + not yet due + not done"
+    )
+    agrees = "yes" if adds_up(counts) else "no"
+    found.append(("해지 계정 대사 · terminated accounts reconciled", counts.get("terminated", 0), agrees, why))
+    found += [(title, counts.get(name, 0), "", "") for name, title in CLASSES.items()]
+    waits = "기한 전 중 기일·사람 대기 · of those not yet due, waiting for a date or a person"
+    return [*found, (waits, counts.get("waiting", 0), "", "")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from include.errors import EvidenceError
 from include.evidence.entries import is_code, is_date
-from include.evidence.verify import CLOSING
+from include.evidence.verify import closes
 from include.evidence.words import state_of
 
 KST = timezone(timedelta(hours=9))
@@ -157,10 +157,10 @@ class Following:
         self.now[self._outcome(entry)] += 1
         if before:
             self.now[before] -= 1
-        closes = entry["event"] in CLOSING or life.state == "expired"
-        if closes:
+        over = closes(entry) or life.state == "expired"
+        if over:
             del self.open[disposal_id]
-        return Item(index, entry, shown, life, closes)
+        return Item(index, entry, shown, life, over)
 
     @staticmethod
     def _outcome(entry: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ Sealing runs under one advisory lock and may die anywhere; the next seal goes on
 
 Because a checkpoint is in the database before anybody can see it, a bucket that knows more than the database means
 that the database went back in time; sealing then refuses (`rebuild` brings it forward again) instead of signing a
-second history.
+second history. Locked copies of all checkpoints are asked too, for the case that both went back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from include.errors import EvidenceError
 from include.evidence import tiles, tree
 from include.evidence.entries import canonical
 from include.evidence.note import Checkpoint, Signer, open_checkpoint
-from include.evidence.store import CHECKPOINT, EvidenceStore, Stored
+from include.evidence.store import CHECKPOINT, EvidenceStore, Stored, copy_key
 
 PAGE = 2048
 WRITERS = 4
@@ -100,6 +100,7 @@ def seal(
         newest = latest(engine)
         published = store.get(CHECKPOINT)
         published = _settle(engine, store, signer, newest=newest, published=published, lock_until=lock_until)
+        store.refuse_a_fork(newest.size)
         size = _assign(engine)
         if size == newest.size:
             return Checkpoint(signer.name, newest.size, newest.root)
@@ -295,7 +296,7 @@ def _publish(
     store: EvidenceStore, note: str, *, size: int, previous: Stored | None, lock_until: datetime | None
 ) -> None:
     """Keep a copy of the checkpoint that nobody can replace, then replace the one readers look at."""
-    store.put_new(f"checkpoints/{size}", note.encode(), retain_until=lock_until)
+    store.put_new(copy_key(size), note.encode(), retain_until=lock_until)
     store.replace_checkpoint(note.encode(), previous=previous)
 
 

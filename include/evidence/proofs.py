@@ -65,12 +65,14 @@ def proof_text(nodes: tree.Nodes, note: str, size: int, index: int) -> str:
 def check_row(proof: str, entry: bytes, vkey: str) -> int:
     """Return the index under which `proof` shows `entry` to be in the log; raise `VerificationError` if it does not."""
     head, separator, note = proof.partition("\n\n")
-    lines = head.split("\n")
-    match = _INDEX.fullmatch(lines[1]) if len(lines) > 1 else None
-    if lines[0] != HEADER or match is None or not separator:
+    first, *lines = head.split("\n")
+    if lines and lines[0].startswith("extra "):
+        decode_base64(lines.pop(0).removeprefix("extra "))  # nobody vouches for it, so nothing here depends on it
+    match = _INDEX.fullmatch(lines[0]) if lines else None
+    if first != HEADER or match is None or not separator:
         raise VerificationError("This is not a proof of the form c2sp.org/tlog-proof@v1.")
     shown, index = open_checkpoint(note, [vkey]), int(match[1])
-    hashes = [decode_base64(line) for line in lines[2:]]
+    hashes = [decode_base64(line) for line in lines[1:]]
     tree.verify_inclusion(tree.leaf_hash(entry), index, shown.size, hashes, shown.root)
     return index
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from include.errors import EvidenceError
 from include.evidence.entries import find_problem
-from include.evidence.verify import CLOSING, DESTROYED, Rules
+from include.evidence.verify import DESTROYED, TERMINATED, Rules, closes
 
 Entry = dict[str, Any]
 Entries = Iterable[tuple[int, Entry]]
@@ -65,8 +65,7 @@ class Life:
     @property
     def closed(self) -> bool:
         """Whether nothing is left to do."""
-        passed = self.last["event"] == "expires_by_processor" and self.last.get("code") == "date_passed"
-        return self.last["event"] in CLOSING or passed
+        return closes(self.last)
 
 
 def lives(entries: Entries, *, until: str = "") -> Iterator[Life]:
@@ -307,22 +306,32 @@ def keys(entries: Entries, asked: Asked) -> Answer:
 
 
 def reconcile(entries: Entries, asked: Asked) -> Answer:
-    """Put the newest night's own count of the source beside what became of everything planned."""
-    newest: tuple[int, Entry] | None = None
-    seen: list[tuple[int, Entry]] = []
+    """Say for the newest night what the register counted, what became of every terminated account, and if it adds up.
+
+    Beside it stands what the log itself shows: subjects with something held or open now.
+    """
+    counted: dict[str, tuple[int, Entry]] = {}
 
     def watched() -> Iterator[tuple[int, Entry]]:
         for index, e in entries:
             if e["event"] == "population":
-                seen[:] = [(index, e)]
+                counted[e.get("code", "source")] = (index, e)
             yield index, e
 
-    counts = Counter("open, held" if x.last["event"] == "blocked" else x.last["event"] for x in lives(watched()))
-    newest = seen[0] if seen else None
-    source = newest[1]["counts"] if newest else {}
-    lines = [f"source on {newest[1]['as_of']}: " + ", ".join(f"{n} {k}" for k, n in source.items())] if newest else []
-    lines += [f"disposals: {sum(counts.values())} = " + " + ".join(f"{n} {k}" for k, n in sorted(counts.items()))]
-    return Answer(lines, [newest[0]] if newest else [])
+    still = [x for x in lives(watched()) if not x.closed]
+    lines = [
+        f"{code} on {e['as_of']}: " + ", ".join(f"{n} {k}" for k, n in e["counts"].items())
+        for code, (_, e) in sorted(counted.items(), reverse=True)
+    ]
+    if "reconciled" in counted:
+        counts = counted["reconciled"][1]["counts"]
+        right = counts["terminated"] == sum(counts[c] for c in TERMINATED)
+        terms = " + ".join(f"{counts[c]} {c}" for c in TERMINATED)
+        lines.append(f"{counts['terminated']} terminated {'=' if right else 'IS NOT'} {terms}")
+    held = {x.last["subject_tag"] for x in still if x.last["event"] == "blocked"}
+    open_ = {x.last["subject_tag"] for x in still}
+    lines.append(f"in the log now: {len(open_)} subjects with something open, {len(held)} of them held")
+    return Answer(lines or ["no night is recorded here"], [index for index, _ in counted.values()])
 
 
 def run_of(entries: Entries, asked: Asked) -> Answer:

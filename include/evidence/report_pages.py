@@ -49,17 +49,20 @@ def draw(path: Path, *, title: str, subtitle: str, footer: str, blocks: Sequence
         title=title, author="evidence", subject=subtitle, invariant=1,
     )  # fmt: skip
     flow: list[Any] = [Paragraph(_escape(title), styles["title"]), Paragraph(_escape(subtitle), styles["subtitle"])]
-    heading: list[Any] = []
+    start: list[Any] = []
     for block in blocks:
         drawn = _flowables(block, styles, document.width)
         if isinstance(block, Heading):
-            heading = drawn
-            continue
-        long = isinstance(block, Table) and len(block.rows) >= SHORT
-        # A heading stays with what follows it, or with the beginning of a table that goes on over pages.
-        flow += [CondPageBreak(45 * mm), *heading, *drawn] if long else [KeepTogether([*heading, *drawn])]
-        flow.append(Spacer(1, 3 * mm))
-        heading = []
+            flow, start = flow + start, drawn
+        elif isinstance(block, Text) and start:
+            start += [*drawn, Spacer(1, 3 * mm)]
+        else:
+            long = isinstance(block, Table) and len(block.rows) >= SHORT
+            # A heading stays with what follows it, or with the beginning of a table that goes on over pages.
+            flow += [CondPageBreak(45 * mm), *start, *drawn] if long else [KeepTogether([*start, *drawn])]
+            flow.append(Spacer(1, 3 * mm))
+            start = []
+    flow += start
     flow.pop()  # a space after the last block could begin an empty page
     document.build(flow, canvasmaker=_numbered(footer))
 
@@ -138,7 +141,8 @@ def _chart(bars: Bars, width: float) -> Any:
     for number, (name, _) in enumerate(bars.series):
         x = width / per_line * (number % per_line)
         y = drawing.height - 12.0 * (number // per_line + 1)
-        drawing.add(Rect(x, y, 7, 7, fillColor=HexColor(COLOURS[number % len(COLOURS)]), strokeWidth=0))
+        fill = HexColor(COLOURS[number % len(COLOURS)])
+        drawing.add(Rect(x, y, 7, 7, fillColor=fill, strokeWidth=0, strokeColor=None))
         drawing.add(String(x + 10, y, name, fontName=FONT, fontSize=7))
     for row, name in enumerate(bars.names):
         y, x = drawing.height - legend - step * (row + 1), left

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TRIES = 5
 CHECKPOINT = "checkpoint"
+COPIES = "checkpoints/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,30 @@ class EvidenceStore:
         answer = self._call(read, ("NoSuchKey", "404"))
         return answer if isinstance(answer, Stored) else None
 
+    def refuse_a_fork(self, size: int) -> None:
+        """Raise where a locked copy of a checkpoint, hidden by a deletion or not, covers more than `size` entries.
+
+        Then database *and* bucket went back in time together, and signing would begin a second history.
+        """
+        answer = self._call(
+            lambda: self._client.list_object_versions(
+                Bucket=self.bucket,
+                Prefix=self.prefix + COPIES,
+                KeyMarker=f"{self.prefix}{copy_key(size)}.tsr",  # the last name of that size
+                MaxKeys=8,
+            ),
+            (),
+        )
+        found = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
+        names = [v["Key"].removeprefix(self.prefix + COPIES) for v in found]
+        larger = [n for name in names if name[:1].isdecimal() and (n := int(name.partition(".")[0])) > size]
+        if larger:
+            raise EvidenceError(
+                f"The evidence bucket keeps a locked checkpoint over {larger[0]} entries, this database knows only "
+                f"{size}: nothing was signed. Bring the bucket's newest checkpoint back (its versions hold it), "
+                "rebuild the database from the bucket, then seal."
+            )
+
     def replace_checkpoint(self, body: bytes, *, previous: Stored | None) -> None:
         """Replace the checkpoint, if it still is `previous` (None: if there is none)."""
         condition = {"IfMatch": previous.etag} if previous else {"IfNoneMatch": "*"}
@@ -105,6 +130,7 @@ class EvidenceStore:
                 Key=self.prefix + key,
                 Body=body,
                 ContentType="text/plain; charset=utf-8" if key == CHECKPOINT else "application/octet-stream",
+                ChecksumAlgorithm="SHA256",  # AWS asks for it beside a lock; the digest alone is not enough
                 ChecksumSHA256=digest,
                 **more,
             ),
@@ -145,3 +171,8 @@ class EvidenceStore:
     @staticmethod
     def _pause(attempt: int) -> None:
         time.sleep(0.1 * 2**attempt)
+
+
+def copy_key(size: int) -> str:
+    """Return the key of the locked copy of a checkpoint: by size in order, so that one call finds a larger one."""
+    return f"{COPIES}{size:015d}"

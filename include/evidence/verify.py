@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Verify an exported evidence folder offline, with nothing but Python 3.11 and that folder.
 
-    python3 verify.py [FOLDER] [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--tsa ROOT.pem] [--strict]
+    python3 verify.py [FOLDER] [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--tsa ROOT.pem]
+                                [--opening FILE] [--strict]
 
 It recomputes everything it says: file digests, each entry's canonical bytes, the Merkle root, the signatures, every
-ledger row, every date by the rules in `rules.json` and the Korean Civil Act, the counts per processor, the list of what
-is still open, proofs and timestamps, and whether each destruction was planned, intended before it was done, and not
-early. Exit 0: no flaw. 1: a flaw. 2: wrong usage. This file is longer than the others of the project and imports none
-of them, because it is handed to auditors alone; the exporter writes ledger, counts and open items with the classes
-from here, so that both sides mean the same row.
+ledger row, every date by the rules in `rules.json` and the Korean Civil Act, the counts per processor and of terminated
+accounts, the list of what is still open, proofs and timestamps, and whether each destruction was planned, intended
+before it was done, and not early. Exit 0: no flaw. 1: a flaw. 2: wrong usage. This file is longer than the others of
+the project and imports none of them, because it is handed to auditors alone; the exporter writes ledger, counts and
+open items with the classes from here, so that both sides mean the same row.
 """
 
 from __future__ import annotations
@@ -49,6 +50,17 @@ OURS = (
 )  # fmt: skip
 _LINE = re.compile(rb"[\x20-\x3f\x41-\x5b\x5d-\x7e]+")  # printable ASCII without @ and backslash
 _SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
+
+
+def closes(entry: dict[str, Any]) -> bool:
+    """Return whether nothing is left to do after an entry of a disposal.
+
+    What a processor keeps while a request to it is open (`until` is its due date) is not over.
+    """
+    event = entry["event"]
+    if event == "retained_by_processor":
+        return "until" not in entry
+    return event in CLOSING or (event == "expires_by_processor" and entry.get("code") == "date_passed")
 
 
 class Flaw(Exception):
@@ -275,7 +287,7 @@ class Ledger:
         if event == "attempted" and entry.get("method"):
             self._methods[disposal_id] = entry["method"]
         if event not in DESTROYED:
-            if event in CLOSING:
+            if closes(entry):
                 self._methods.pop(disposal_id, None)
             return None
         self._rows += 1
@@ -355,6 +367,32 @@ class Counts:
         return (json.dumps(counts, indent=2, sort_keys=True) + "\n").encode()
 
 
+TERMINATED = ("destroyed", "held", "kept", "not_yet_due", "not_done")
+"""The classes of a night's reconciliation: every terminated account is in exactly one of them."""
+
+
+class Terminations:
+    """Checks that each night's counts of terminated accounts add up: `population` entries with code `reconciled`."""
+
+    def __init__(self) -> None:
+        self.nights, self.newest = 0, ""
+
+    def take(self, entry: dict[str, Any]) -> str | None:
+        """Take one entry; return what is wrong with it."""
+        if entry["event"] != "population" or entry.get("code") != "reconciled":
+            return None
+        counts = entry.get("counts")
+        named = ("terminated", "waiting", *TERMINATED)
+        if not isinstance(counts, dict) or not all(type(counts.get(k)) is int and counts[k] >= 0 for k in named):
+            return "reconciles terminated accounts without naming every class"
+        if counts["terminated"] != sum(counts[k] for k in TERMINATED) or counts["waiting"] > counts["not_yet_due"]:
+            return f"says {counts['terminated']} accounts are terminated, and its classes do not add up to that"
+        self.nights += 1
+        classes = " + ".join(f"{counts[k]} {k.replace('_', ' ')}" for k in TERMINATED)
+        self.newest = f"{counts['terminated']} = {classes} on {entry['as_of']} ({counts['waiting']} wait for a date)"
+        return None
+
+
 class Lives:
     """Follows every disposal from plan to end; remembers only those still open."""
 
@@ -403,7 +441,7 @@ class Lives:
             self.late += entry["as_of"] > entry["destroy_by"]
             if life["planned"] and not life["attempted"] and entry.get("count_before") != 0:
                 problem = f"{event} without an intent before it"
-        if event in CLOSING or (event == "expires_by_processor" and entry.get("code") == "date_passed"):
+        if closes(entry):
             self.ended[event] += 1
             del self.open[disposal_id]
         return problem
@@ -500,7 +538,8 @@ class _Policy:
             name: (
                 _whole(rule["version"]),
                 "min" if rule["kind"] == "min" else "max",
-                {e: (_whole(t["months"]), _whole(t["days"])) for e, t in rule["triggers"].items()},
+                # -1: a person's request, which keeps nothing, so that the day before it is the last one.
+                {e: (_whole(t["months"]), _whole(t["days"] + 1) - 1) for e, t in rule["triggers"].items()},
             )
             for name, rule in read["rules"].items()
         }
@@ -744,12 +783,48 @@ class Digested:
         return self._digest.hexdigest()
 
 
+class Opening:
+    """One subject's opening: `value` and `key` (k_s) compute the tag of one epoch and of nobody else.
+
+    k_s = HMAC-SHA256(epoch key, label 00 epoch 00 kind 00 value); tag = SHA-256(label 00 k_s epoch 00 kind 00 value).
+    """
+
+    LABEL = b"erasure-evidence/subject-tag/v1"
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            read = json.loads(data)
+            epoch, kind, value, key = (read[k] for k in ("epoch", "kind", "value", "key"))
+            named = b"\x00".join(x.encode() for x in (epoch, kind, value))
+            if len(bytes.fromhex(key)) != 32:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Flaw("--opening: not a file with epoch, kind, value and key") from None
+        self.epoch = epoch
+        self.tag = hashlib.sha256(self.LABEL + b"\x00" + bytes.fromhex(key) + named).hexdigest()
+        self.newest: dict[str, str] = {}
+        self.entries = 0
+
+    def take(self, index: int, entry: dict[str, Any]) -> None:
+        """Remember the newest entry of each of the subject's disposals."""
+        if entry.get("subject_tag") != self.tag:
+            return
+        self.entries += 1
+        if "disposal_id" in entry:
+            words = f"{entry['processor']}/{entry['scope']}: {entry['event']} on {entry['as_of']}, entry {index}"
+            self.newest[entry["disposal_id"]] = words
+
+
 class Walk:
     """What one pass over the entries gathers."""
 
-    def __init__(self, tree: Tree, *, whole: bool, rules: Rules | None, wanted: set[int]) -> None:
+    def __init__(
+        self, tree: Tree, *, whole: bool, rules: Rules | None, wanted: set[int], opening: Opening | None = None
+    ) -> None:
+        self.opening = opening
         self.tree, self.rules = tree, rules
         self.lives, self.counts = Lives(whole=whole), Counts()
+        self.terminations = Terminations()
         self.wanted, self.newest = wanted, ""
         self.leaves: dict[int, bytes] = {}
 
@@ -759,11 +834,13 @@ class Walk:
         if index in self.wanted:
             self.leaves[index] = _leaf(line)
         self.counts.add(entry)
+        if self.opening is not None:
+            self.opening.take(index, entry)
         recorded = entry.get("recorded_at")
         if type(recorded) is str and recorded > self.newest:
             self.newest = recorded
         if "disposal_id" not in entry:
-            return entry, None
+            return entry, self.terminations.take(entry)
         first = entry["disposal_id"] not in self.lives.open
         problem = self.lives.follow(index, entry)
         if problem is None and first and self.rules is not None:
@@ -799,9 +876,11 @@ class Folder:
         vkey: str | None,
         since: bytes | None,
         tsa: Path | None = None,
+        opening: bytes | None = None,
         progress: bool = False,
     ) -> None:
         self.path, self.given, self.since, self.tsa, self.progress = path, vkey, since, tsa, progress
+        self.opening = opening
         self.flaws: list[str] = []
         self.open_checks: list[str] = []
         self.facts: list[str] = []
@@ -889,7 +968,8 @@ class Folder:
             self.flaw("manifest.json: origin is not the signer's name")
         if not (self.path / "manifest.note").is_file():
             self.open_checks.append(
-                "the manifest's signature (no manifest.note): titles in ledger.csv rest on digests only"
+                "the manifest's signature (no manifest.note), so titles and files for people rest on digests alone: "
+                "ask for an export signed by the log, then verify.py FOLDER --vkey FILE"
             )
             return
         lines = open_note("manifest.note", self._small("manifest.note"), vkey)
@@ -908,7 +988,9 @@ class Folder:
             if name.endswith(".tlog-proof")
         ]
         rules = Rules(self._small("rules.json")) if "rules.json" in self.files else None
-        walk = Walk(Tree(first, self._left(first)), whole=first == 0, rules=rules, wanted={p.index for p in proofs})
+        opening = Opening(self.opening) if self.opening is not None else None
+        wanted = {p.index for p in proofs}
+        walk = Walk(Tree(first, self._left(first)), whole=first == 0, rules=rules, wanted=wanted, opening=opening)
         with (self.path / "entries.jsonl").open("rb") as entries, (self.path / "ledger.csv").open("rb") as ledger:
             lines, rows = Digested(entries), Digested(ledger)
             self._walk(lines, rows, walk, old)
@@ -1086,6 +1168,12 @@ class Folder:
             f"open: {len(lives.open)}" + "".join(f", {n} {e}" for e, n in sorted(still.items())),
             f"destroyed after their date: {lives.late}",
         ]
+        if walk.opening is not None:
+            self._tell_of(walk.opening)
+        if walk.terminations.nights:
+            self.facts.append(
+                f"terminated accounts, {walk.terminations.nights} nights, newest: {walk.terminations.newest}"
+            )
         if rules is None:
             self.open_checks.append("the dates: no rules.json is in this export; ask for one that has it")
             return
@@ -1101,6 +1189,12 @@ class Folder:
                 f"{rules.unplanned} last days later than their rule, whose plans lie before entry {first}: ask for an "
                 "export that begins at 0"
             )
+
+    def _tell_of(self, opened: Opening) -> None:
+        head = f"the opened subject has tag {opened.tag} under epoch {opened.epoch}"
+        found = f"{opened.entries} entries" if opened.entries else "no record under this epoch in these entries"
+        self.facts.append(f"{head}: {found}")
+        self.facts += [f"  {words}" for words in opened.newest.values()]
 
 
 def _is_list_of_files(files: Any) -> TypeGuard[dict[str, dict[str, Any]]]:
@@ -1157,6 +1251,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--since", type=_file, help="the checkpoint file of your last audit")
     parser.add_argument("--tsa", type=Path, help="the timestamp authority's root certificate (PEM)")
+    parser.add_argument("--opening", type=_file, help="one subject's opening, as `ask open-tag` prints it")
     parser.add_argument("--strict", action="store_true", help="fail when anything could not be checked")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
@@ -1165,12 +1260,19 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{str(options.tsa)!a} is not a file")
     gc.disable()  # nothing here makes cycles, and looking for them among open disposals costs a tenth of the time
     folder = Folder(
-        options.folder, vkey=options.vkey, since=options.since, tsa=options.tsa, progress=sys.stderr.isatty()
+        options.folder,
+        vkey=options.vkey,
+        since=options.since,
+        tsa=options.tsa,
+        opening=options.opening,
+        progress=sys.stderr.isatty(),
     )
     try:
         folder.examine()
     finally:
         gc.enable()
+        if folder.progress:
+            print(file=sys.stderr)  # noqa: T201
     text, passed = verdict(folder, strict=options.strict)
     print(text)  # noqa: T201
     return 0 if passed else 1

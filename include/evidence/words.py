@@ -34,6 +34,10 @@ _STATE = {
 WORDS: dict[str, tuple[str, str]] = {
     "terminated": ("가입해지", "terminated"),
     "requested": ("해지 신청", "requested"),
+    "live": ("이용 중", "live"),
+    "withheld": ("해지 유보", "withheld"),
+    "unplannable": ("계획할 수 없는 날짜", "with a date nobody can plan with"),
+    "unlisted": ("조회되지 않음", "not looked at"),
     "consent_withdrawn": ("동의 철회", "consent withdrawn"),
     "event_ended": ("행사 종료", "event ended"),
     "instruction": ("고객사 지시", "customer's instruction"),
@@ -45,6 +49,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "none_located": ("보유 없음", "none located"),
     "ambiguous": ("대상 불명확", "ambiguous"),
     "date_passed": ("기일 경과", "date passed"),
+    "open_ticket": ("미종결 상담", "open ticket"),
+    "open_complaint": ("미종결 불만·분쟁", "open complaint or dispute"),
+    "late_ticket": ("신규 상담 발견", "ticket opened since"),
+    "late_complaint": ("미보관 불만·분쟁 발견", "complaint not archived yet"),
+    "requester_changed": ("상담 신청인 변경", "ticket became another's"),
+    "user_returned": ("재가입 이용자", "user returned"),
+    "compliance_deletion": ("수탁사 제품별 삭제 대기", "products still deleting"),
+    "compliance_overdue": ("수탁사 삭제 확인 지연", "products overdue"),
     "paper_destruction_order": ("종이 파기 지시", "paper destruction order"),
     "vendor_request_to_send": ("수탁사 요청서 발송 필요", "request to vendor to be sent"),
     "deleted_but_readable": ("삭제 후 휴지통 잔존", "deleted but readable"),
@@ -64,6 +76,26 @@ WORDS: dict[str, tuple[str, str]] = {
     "tag_opened": ("식별 태그 조회", "subject tag opened"),
     "approved": ("승인", "approved"),
     "rejected": ("반려", "rejected"),
+    "termination": ("가입해지", "termination"),
+    "erasure": ("삭제", "erasure"),
+    "consent_withdrawal": ("동의철회", "consent withdrawal"),
+    "guardian": ("법정대리인 요구", "guardian's request"),
+    "end_user_instruction": ("고객사 지시", "customer's instruction"),
+    "court_erase": ("법원 삭제 명령", "order to erase"),
+    "court_preserve": ("법원 보전 명령", "order to preserve"),
+    "erasure_requested": ("삭제 요구", "erasure requested"),
+    "order_received": ("명령·지시 접수", "order received"),
+    "answered": ("답변", "answered"),
+    "partly_refused": ("일부 거절", "partly refused"),
+    "refused": ("거절", "refused"),
+    "withdrawn": ("철회", "withdrawn"),
+    "identity_not_proven": ("본인 확인 불가", "identity not proven"),
+    "notice_first": ("통지 후 파기", "after the notice"),
+    "more_than_approved": ("승인 초과 발견", "more than approved"),
+    "not_approved": ("미승인", "not approved"),
+    "mail": ("이메일", "mail"),
+    "post": ("우편", "post"),
+    "phone": ("전화", "telephone"),
     "late": ("기한초과 파기", "destroyed late"),
     "recovered": ("실패 후 완료", "done after failures"),
     "kept": MEASURES["kept"],
@@ -89,6 +121,8 @@ def state_of(event: str, *, count_before: int | None, code: str = "") -> str:
 
 def both(code: str) -> str:
     """Return a code in both languages, `가입해지 · terminated`, or as it is."""
+    if code.startswith("hold_h-"):
+        return f"보류 {code[5:].upper()} · hold {code[5:].upper()}"
     pair = WORDS.get(code) or MEASURES.get(code) or MEASURES.get(_STATE.get(code, ""))
     return f"{pair[0]} · {pair[1]}" if pair else code
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import include.database_decisions  # noqa: F401 - its tables belong to the same metadata
 from include.database import SCHEMA, metadata
 
 context.configure(

@@ -2,6 +2,7 @@
 
     python -m include.policy lint [FILE]
     python -m include.policy explain --trigger 2026-02-28 --period P6M --kind max
+    python -m include.policy simulate [NEW.yaml] --against OLD.yaml [--as-of 2026-11-24]
 
 Exit code 2 and one line on stderr per problem when something is refused.
 """
@@ -13,6 +14,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -31,8 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("--trigger", required=True, help="a Seoul date, or a moment with a time zone")
     explain.add_argument("--period", required=True, help="P6M, P5Y, P10D or PT72H")
     explain.add_argument("--kind", choices=("min", "max"), default="max", help="min rolls over holidays, max does not")
+    simulate = commands.add_parser("simulate", help="compare two schedules over the accounts of today; changes nothing")
+    simulate.add_argument("file", nargs="?", type=Path, default=PACKAGED, help="the new version")
+    simulate.add_argument("--against", required=True, type=Path, help="the version in force")
+    simulate.add_argument("--as-of", type=date.fromisoformat, help="business date; default: today in Seoul")
     given = parser.parse_args(arguments)
     try:
+        if given.command == "simulate":
+            return _simulate(given)
         return _lint(given.file) if given.command == "lint" else _explain(given)
     except RetentionError as error:
         print(_line(error), file=sys.stderr)
@@ -52,6 +60,15 @@ def _lint(file: Path) -> int:
         f"holidays {schedule.holidays.version} ({schedule.holidays.first_year}-{schedule.holidays.last_year}).\n"
         f"sha256 {schedule.sha256}"
     )
+    return 0
+
+
+def _simulate(given: argparse.Namespace) -> int:
+    """Print what the new version changes. The accounts are read by a room above this one, so only this edge asks it."""
+    new, old = load(given.file), load(given.against)
+    as_of = given.as_of or datetime.now(SEOUL).date()
+    found = import_module("include.disposals.simulation").current_difference(old, new, as_of)
+    print("\n".join(found))
     return 0
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from include.policy import places
+from include.policy import places, request_lint, selectors
 from include.policy.facts import EVENTS, RECORD_DATES, RECORD_KINDS
 from include.policy.models import ClosedList, Rule, ScheduleFile, Scope
+from include.policy.parts import Problem
 from include.policy.periods import Period
-
-Problem = tuple[tuple[str | int, ...], str]
 
 OPEN_ENDED = frozenset({"all", "any", "etc", "misc", "other", "others", "rest", "more", "everything"})
 COMPUTED_HOLDS = tuple(f"H-{n}" for n in range(1, 8))
+HALF_WEEK_DAYS = 4
 PROCESSOR_RULE, DEADLINE_RULE = "R-14", "R-99"
 
 
@@ -31,11 +31,14 @@ def problems(schedule: ScheduleFile, processors: Collection[str] | None = None) 
         _hold_references,
         _contradiction_references,
         _rule_kinds,
+        _archive_groups,
         _every_category_has_a_rule,
         _every_dataset_is_covered,
         _overlapping_scopes,
         _required_parts,
+        request_lint.problems,
         places.problems,
+        selectors.problems,
     )
     for check in checks:
         yield from check(schedule)
@@ -179,6 +182,21 @@ def _kept_items(n: int, rule: Rule, lists: dict[str, ClosedList]) -> Iterator[Pr
             yield ("rules", n, "items"), f"keeps nothing of a subject of type {subject}, which the rule names"
 
 
+def _archive_groups(schedule: ScheduleFile) -> Iterator[Problem]:
+    """The archive groups last days by half-weeks (Mon-Wed, Thu-Sun), and a group goes after its latest."""
+    settings, kept = schedule.settings, any(rule.store for rule in schedule.rules)
+    if kept and settings.destroy_within_days < HALF_WEEK_DAYS:
+        yield (
+            ("settings", "destroy_within_days"),
+            f"is less than {HALF_WEEK_DAYS}: what ends on a Thursday goes with its half-week on Monday, too late",
+        )
+    if settings.archive.lock_mode != "GOVERNANCE":
+        yield (
+            ("settings", "archive", "lock_mode"),
+            "must be GOVERNANCE: nobody could correct a wrong date in COMPLIANCE, and the law forbids keeping longer",
+        )
+
+
 def _every_category_has_a_rule(schedule: ScheduleFile) -> Iterator[Problem]:
     ruled = {category for rule in schedule.rules for category in rule.categories}
     for n, category in enumerate(schedule.categories):
@@ -232,6 +250,8 @@ def _required_parts(schedule: ScheduleFile) -> Iterator[Problem]:
     if deadline and (deadline.kind != "deadline" or any(t.period != Period(days=days) for t in deadline.triggers)):
         n = schedule.rules.index(deadline)
         yield ("rules", n, "triggers"), f"must be the deadline of settings.destroy_within_days, P{days}D"
+    if rules.get(schedule.settings.suppression.rule) is None:
+        yield ("settings", "suppression", "rule"), f"{schedule.settings.suppression.rule} is no rule"
     for kind in sorted(RECORD_KINDS):
         if not any(kind in t.records for rule in schedule.rules for t in rule.triggers):
             yield ("rules",), f"no rule keeps records of kind {kind}; a statutory record would be destroyed too early"

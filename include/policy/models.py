@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import BeforeValidator, Field, Strict
 
-from include.errors import ConfigurationError
+from include.policy.parts import APeriod, Basis, Many, Part, Sha256, Subject, Text, Title, Word, period_of
 from include.policy.periods import Period
-
-T = TypeVar("T")
-
-Many = Annotated[tuple[T, ...], Strict(False)]
-"""A YAML list, kept as a tuple."""
-
-Text = Annotated[str, Field(min_length=1, max_length=400)]
-Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$", max_length=60)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Subject = Literal["individual", "business", "end_user", "child"]
-
-
-def _period(value: object) -> Period:
-    try:
-        return value if isinstance(value, Period) else Period.parse(value)  # type: ignore[arg-type]
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-
-
-APeriod = Annotated[Period, BeforeValidator(_period)]
-
-
-class Part(BaseModel):
-    """A part of the schedule: frozen, strict, without unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Title(Part):
-    """A name in the two languages of every export."""
-
-    ko: Text
-    en: Text
+from include.policy.request_models import Requests
 
 
 class PinnedFile(Part):
@@ -65,6 +33,36 @@ class ArchiveBucket(Bucket):
     key_backup_days: Annotated[int, Field(ge=0, le=365)]
 
 
+class Brake(Part):
+    """When a night's new disposals wait for a second person. None of these can switch the brake off.
+
+    Until `nights` earlier nights exist, more than `first_nights` new disposals stop. From then on more than `percent`
+    of the median of those nights stops, in all or for one rule at one processor, unless there are at most
+    `always_under`. More than `schedule_change` that the schedule version of the night before would not have made due
+    stop as well. Silence is a rejection `ends_before_next_minutes` before the next night.
+    """
+
+    nights: Annotated[int, Field(ge=5, le=30)]
+    first_nights: Annotated[int, Field(ge=0, le=5000)]
+    percent: Annotated[int, Field(ge=110, le=1000)]
+    always_under: Annotated[int, Field(ge=0, le=500)]
+    schedule_change: Annotated[int, Field(ge=0, le=500)]
+    ends_before_next_minutes: Annotated[int, Field(ge=10, le=720)]
+
+
+class Suppression(Part):
+    """Tombstones: the rule that gives them their term, and how far back the first sweep of a place looks."""
+
+    rule: str
+    first_sweep_days: Annotated[int, Field(ge=1, le=400)]
+
+
+class Manual(Part):
+    """What a person does by hand: the day of the reminder before it is due, and where a proof may lie in time."""
+
+    remind_days_before: Annotated[int, Field(ge=0, le=30)]
+
+
 class Settings(Part):
     """The privacy officer's choices that are not a rule of their own."""
 
@@ -87,6 +85,10 @@ class Settings(Part):
     notice_days: Annotated[int, Field(ge=7, le=365)]
     notice_days_material: Annotated[int, Field(ge=30, le=365)]
     breach_hours: Annotated[int, Field(ge=1, le=72)]
+    brake: Brake
+    suppression: Suppression
+    manual: Manual
+    ledger_check_days: Annotated[int, Field(ge=1, le=60)]
     child_age: Annotated[int, Field(ge=14, le=19)]
     archive: ArchiveBucket
     evidence: Bucket
@@ -130,15 +132,7 @@ class Trigger(Part):
     dates: Many[Word] = ()
     take: Literal["first", "latest"] = "first"
     map: Literal["tax_filing_deadline"] | None = None
-    offshore_period: Annotated[Period | None, BeforeValidator(lambda v: None if v is None else _period(v))] = None
-
-
-class Basis(Part):
-    """The law and article a rule stands on."""
-
-    law: Text
-    law_en: Text
-    article: Text
+    offshore_period: Annotated[Period | None, BeforeValidator(lambda v: None if v is None else period_of(v))] = None
 
 
 class Floor(Part):
@@ -233,4 +227,5 @@ class ScheduleFile(Part):
     rules: Many[Rule]
     holds: Many[HoldKind]
     processors: dict[Word, ProcessorSection]
+    requests: Requests | None = None
     contradictions: Many[Contradiction]

@@ -1,7 +1,7 @@
 """Places that may never be erased, and replacements that are no erasure: checked in every processor's settings.
 
 Settings are free mappings, so the check goes by the names of keys: `table`, `tables`, `schema`, `bucket`, `buckets`,
-`prefix`, `prefixes` and `method`, at any depth.
+`prefix`, `prefixes`, `method` and `action`, at any depth.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _reason(key: str, value: str, ours: set[str]) -> str | None:
         return f"{value!r} is a bucket of ours; it is never erased"
     if key in ("prefix", "prefixes") and not _ACCOUNT_PREFIX.fullmatch(value):
         return f"{value!r} must hold {{account_id}} between delimiters, else account 1 reaches the objects of 10"
-    if key == "method" and value.lower() in REVERSIBLE:
+    if key in ("method", "action") and value.lower() in REVERSIBLE:
         return f"{value!r} is a keyed or reversible replacement; it is no erasure and no anonymisation"
     return None
 

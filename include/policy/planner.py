@@ -19,10 +19,10 @@ from include.policy.facts import AccountFacts, Event, Hold, State
 from include.policy.held import after_holds, effective_termination, overridden, reaches
 from include.policy.lint import PROCESSOR_RULE
 from include.policy.models import Rule
-from include.policy.periods import Term, evaluate, latest_trigger, term_until
+from include.policy.periods import DAY, Term, evaluate, latest_trigger, term_until
 from include.policy.plans import DueTrigger, FieldReason, Kept, Plan, PlannedDisposal
 from include.policy.schedule import Schedule
-from include.policy.targets import OWN_DATABASE, Start, Target, absent, period_kind, starts, targets
+from include.policy.targets import OWN_DATABASE, Start, Target, absent, narrowed, period_kind, starts, targets
 from include.policy.terms import RecordTerm, event_terms
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Plan",
     "PlannedDisposal",
     "due_triggers",
+    "on_request",
     "overridden",
     "plan",
     "population",
@@ -68,6 +69,33 @@ def plan(facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: 
         kept=kept,
         not_yet_due=tuple(d for d in planned if d.free_from > as_of),
     )
+
+
+def on_request(
+    facts: AccountFacts,
+    schedule: Schedule,
+    holds: Sequence[Hold],
+    as_of: date,
+    *,
+    chosen: Mapping[tuple[str, str], tuple[str, ...]],
+    event: Event,
+) -> tuple[PlannedDisposal, ...]:
+    """Return what a request (or an order) reaches: `chosen` maps (rule, scope) to datasets, `()` meaning all of them.
+
+    A request keeps nothing, so the day before it is the last one and what it reaches is free on the day it came in.
+    Floors and holds count as ever; `event` is what lifts a hold that the person's own request overrides.
+    """
+    known = _events(facts, schedule, holds, as_of)
+    events = {**known, event.kind: (*known.get(event.kind, ()), event)}
+    case = _Case(facts, schedule, events, holds, _kept(facts, schedule, events, as_of), as_of)
+    start = Start(event.kind, event.date, term_until(event.date, event.date - DAY, rules=schedule.period_rules))
+    wanted = (
+        narrowed(target, chosen[target.rule.id, target.scope.id])
+        for target in targets(schedule, facts.subject_type, facts.consumer_like)
+        if (target.rule.id, target.scope.id) in chosen
+    )
+    planned = [_disposal(case, target, start) for target in wanted if not absent(facts, target.scope)]
+    return tuple(sorted(_merged(planned), key=_identity))
 
 
 def due_triggers(schedule: Schedule, as_of: date) -> tuple[DueTrigger, ...]:

@@ -37,9 +37,10 @@ from include.policy.models import (
     Rule,
     ScheduleFile,
     Settings,
-    Title,
 )
+from include.policy.parts import Title
 from include.policy.periods import PeriodRules
+from include.policy.request_models import Requests
 
 PACKAGE = Path(__file__).parent
 PACKAGED = PACKAGE / "retention_schedule.yaml"
@@ -75,6 +76,7 @@ class Schedule:
     contradictions: Mapping[str, Contradiction] = field(repr=False)
     holidays: Holidays = field(repr=False)
     period_rules: PeriodRules = field(repr=False)
+    requests: Requests | None = field(repr=False, default=None)
 
     def tax_filing_deadline(self, day: date) -> date:
         """Return the statutory filing deadline of the tax period holding `day`: day 0 of R-02."""
@@ -194,6 +196,7 @@ def _schedule(body: bytes, document: Document, model: ScheduleFile, folder: Path
             first_day_at_midnight_max=settings.midnight_max == "included",
             destroy_within_days=settings.destroy_within_days,
         ),
+        requests=model.requests,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 
@@ -69,6 +69,15 @@ def targets(schedule: Schedule, subject_type: str, consumer_like: bool) -> tuple
 def _categories(schedule: Schedule, rule: Rule, scope: Scope) -> tuple[str, ...]:
     held = schedule.processors[scope.processor].datasets
     return tuple(sorted({c for dataset in scope.datasets for c in held[dataset] if c in rule.categories}))
+
+
+@lru_cache(maxsize=1024)
+def narrowed(target: Target, datasets: tuple[str, ...]) -> Target:
+    """Return the target with some of its scope's datasets only; all of them when none are named."""
+    if not datasets or set(datasets) >= set(target.scope.datasets):
+        return target
+    scope = target.scope.model_copy(update={"datasets": tuple(d for d in target.scope.datasets if d in datasets)})
+    return replace(target, scope=scope, categories=_categories(target.schedule, target.rule, scope))
 
 
 def absent(facts: AccountFacts, scope: Scope) -> bool:

@@ -30,6 +30,27 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
+def person(actor: str) -> str:
+    """Return who acted, whatever the role: `e-0007` of `approver:e-0007`."""
+    return actor.rpartition(":")[2].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A debt of the account that two people released: `paid` outside the place, or `written_off`, on a business date.
+
+    What a place keeps back for a debt (an open invoice) may be closed there only under one of these.
+    """
+
+    reason: str
+    on: date
+    by: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.reason not in ("paid", "written_off") or len({person(b) for b in self.by} - {""}) < 2:
+            raise ValueError("a settlement is `paid` or `written_off`, by two different people")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One disposal's account as a processor needs it to search; lives only inside a task, or encrypted in a locator.
@@ -49,6 +70,7 @@ class Subject:
     login_id: str = field(default="", repr=False)
     name: str = field(default="", repr=False)
     phones: tuple[str, ...] = field(default=(), repr=False)
+    settled: tuple[Settlement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +101,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One disposal handed to `act` and `read_back`: what was located, nothing else."""
+    """One disposal handed to `act` and `read_back`: what was located, and which debts of the account are settled."""
 
     disposal_id: str
     account_id: str = field(repr=False)
     scope_id: str
     datasets: tuple[str, ...]
     locator: Mapping[str, Any] = field(repr=False)
+    settled: tuple[Settlement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +122,12 @@ class Result:
     `still_present`. `locator`, when given, replaces the stored one (job ids, for example). Codes are enum-like words,
     never a processor's text. `needs_person` stops this disposal until somebody looks; otherwise a FAILED one is tried
     again on the next run, and one with code `STALE_LOCATOR` is located (and extracted) anew first.
+
+    `counts` (code words to numbers) and `exceptions` (`item`, `items`, `law`, `until`: code words and dates) go into
+    the entry as they are: what was refused and how often, what stays and why. Neither ever names an object.
+    RETAINED_BY_PROCESSOR with `needs_person` stays open, its locator kept: a request to the vendor is under way.
+    `backup_expires_on` is the last day on which a backup may still hold what is gone, where the company itself makes
+    the backups.
     """
 
     disposal_id: str
@@ -111,11 +140,19 @@ class Result:
     needs_person: bool = False
     verify_method: str | None = None
     http_status: int | None = None
+    request_id: str | None = None
     receipt_sha256: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    exceptions: tuple[Mapping[str, Any], ...] = ()
+    backup_expires_on: date | None = None
 
 
 STALE_LOCATOR = "changed_since_located"
 """Code of a FAILED act that touched nothing, because the source changed after it was located."""
+
+NOT_ARCHIVED = "changed_since_archived"
+"""Code of an AWAITING act that touched nothing, because records came after the extract and the people can no longer
+be located: the engine extracts again from the result's locator, and the step waits until that lies in the archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +193,8 @@ class Site:
 
     `as_of` is the business date. `accounts` is an engine on the company's accounts database, for processors whose
     members or sessions the company itself tracks. `reserve(quota, calls)` reserves calls and returns the seconds to
-    wait first. `ours` names the archive and evidence buckets, which are never a place to erase.
+    wait first. `ours` names the archive and evidence buckets, which are never a place to erase. `connect` returns
+    another connection by its name, for a processor whose places have connections of their own.
     """
 
     connection: Connection
@@ -164,7 +202,13 @@ class Site:
     as_of: date
     accounts: Engine | None = None
     reserve: Callable[[str, int], float] = lambda _quota, _calls: 0.0
+    go_on: Callable[[], None] = lambda: None
     ours: frozenset[str] = frozenset({"archive", "evidence"})
+    connect: Callable[[str], Connection] = lambda name: _no_connection(name)
+
+
+def _no_connection(name: str) -> Connection:
+    raise ConfigurationError(f"There is no connection {name!r} here.")
 
 
 class ProcessorContract(Protocol):
@@ -199,6 +243,18 @@ class ProcessorContract(Protocol):
 def names() -> tuple[str, ...]:
     """Return the names of all processors, sorted: the modules of this folder."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def connection_names(sections: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return every connection a place is reached by: one per processor, and those that `stores` and `places` name.
+
+    `sections` are the schedule's processors, each with `settings`.
+    """
+    further: set[str] = set()
+    for section in sections.values():
+        stores, places = section.settings.get("stores", {}), section.settings.get("places", ())
+        further |= {part["connection"] for part in (*stores.values(), *places) if part.get("connection")}
+    return (*names(), *sorted(further - set(names())))
 
 
 def load(name: str) -> type[ProcessorContract]:

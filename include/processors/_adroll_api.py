@@ -43,6 +43,7 @@ class Lists:
             params={"apikey": connection.require("apikey")},
             reserve=site.reserve,
             quota="api",
+            go_on=site.go_on,
         )
 
     def all(self) -> dict[str, Segment]:
@@ -73,17 +74,26 @@ class Lists:
     def replace(self, segment: Segment, emails: Iterable[str]) -> int | None:
         """Post all members of a list anew; return the count the reply claims, which is no proof."""
         body = {"name": segment.name, "data": [{"email": e} for e in emails]}
-        reply = self._api.call("POST", _path(segment.segment_id), body=body)
+        reply = self._change("POST", segment.segment_id, body)
         shown = _segment(_inside(reply, "segment", "results") or reply)
         return shown.emails if shown else None
 
     def deactivate(self, segment_id: str) -> None:
         """Stop a list; its members stay with the vendor."""
         try:
-            self._api.call("DELETE", _path(segment_id))
+            self._change("DELETE", segment_id)
         except Declined as declined:
             if not _absent(declined):
                 raise
+
+    def _change(self, method: str, segment_id: str, body: Any = None) -> Any:
+        """Make one changing call; a refusal that is not in the vendor's shape is no answer of the vendor's."""
+        try:
+            return self._api.call(method, _path(segment_id), body=body)
+        except Declined as declined:
+            if declined.shaped:
+                raise
+            raise Unreachable(NAME, "odd_answer", status=declined.status) from None
 
 
 def _path(segment_id: str) -> str:
@@ -113,7 +123,9 @@ def _absent(declined: Declined) -> bool:
     return declined.shaped and (declined.status == 404 or flagged)
 
 
-def _refused(declined: Declined) -> Refused:
+def _refused(declined: Declined) -> Refused | Unreachable:
+    if not declined.shaped:
+        return Unreachable(NAME, "odd_answer", status=declined.status)
     forbidden = any(isinstance(c, int) and c & FORBIDDEN for c in declined.codes)
     return Refused(
         NAME,

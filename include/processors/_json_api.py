@@ -7,6 +7,7 @@ lines stay off. Redirects are never followed: they could lead away from the conn
 from __future__ import annotations
 
 import email.utils
+import json
 import logging
 import math
 import ssl
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 TRIES = 3
 PATIENCE_SECONDS = 20.0
+WHOLE_SECONDS = 120.0
+"""How long an answer may take altogether; the library's own limit begins anew with every byte."""
+MOST_BYTES = 64 * 2**20
 
 
 class Declined(Exception):
@@ -48,6 +52,7 @@ class JsonApi:
     unknown_wait: float = 3600.0
     pause: float = 0.2
     sleep: Callable[[float], None] = time.sleep
+    go_on: Callable[[], None] = lambda: None
 
     def get(self, path: str, **params: str) -> Any:
         """Return the JSON of a read; a read without an answer is repeated."""
@@ -64,6 +69,8 @@ class JsonApi:
         """Return the JSON of one call; it is repeated only where the vendor refused to begin it for a short time."""
         for attempt in range(1, TRIES + 1):
             self._pace()
+            if method != "GET":
+                self.go_on()
             try:
                 return self._once(method, path, params or {}, body)
             except RateLimited as limited:
@@ -84,8 +91,9 @@ class JsonApi:
 
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        until = time.monotonic() + WHOLE_SECONDS
         try:
-            reply = httpx.request(
+            with httpx.stream(
                 method,
                 self.base_url + path,
                 params={**self.params, **params},
@@ -94,14 +102,19 @@ class JsonApi:
                 timeout=TIMEOUT_SECONDS,
                 follow_redirects=False,
                 verify=_certificates(),
-            )
-            return self._read(reply)
+            ) as reply:
+                content = bytearray()
+                for some in reply.iter_bytes():
+                    content += some
+                    if time.monotonic() > until or len(content) > MOST_BYTES:
+                        raise Unreachable(self.name, "no_answer", status=reply.status_code)
+                return self._read(reply, bytes(content))
         except (httpx.HTTPError, httpx.InvalidURL):
             raise Unreachable(self.name, "no_answer") from None
 
-    def _read(self, reply: httpx.Response) -> Any:
+    def _read(self, reply: httpx.Response, content: bytes) -> Any:
         """Return a successful body; raise what the status means."""
-        status = reply.status_code
+        status, request_id = reply.status_code, reply.headers.get("X-Request-Id")
         if status == 429:
             raise RateLimited(self.name, retry_after=retry_after(reply.headers.get("Retry-After"), self.unknown_wait))
         if status in (401, 403):
@@ -109,21 +122,24 @@ class JsonApi:
                 self.name,
                 "unauthorized" if status == 401 else "forbidden",
                 status=status,
+                request_id=request_id,
                 advice=f"Check key and rights of the connection {self.name}.",
             )
-        if status in (408, 425):
-            raise Unreachable(self.name, "no_answer", status=status)
+        if status in (408, 409, 425):
+            word = "conflict" if status == 409 else "no_answer"
+            raise Unreachable(self.name, word, status=status, request_id=request_id)
         try:
-            body = reply.json()
+            body = json.loads(content)
         except ValueError:
             body = None
         errors = body.get("errors") if isinstance(body, dict) else None
         if 400 <= status < 500 or (200 <= status < 300 and errors):
             raise Declined(status, _codes(errors), shaped=isinstance(errors, list))
         if not 200 <= status < 300:
-            raise Unreachable(self.name, "server_error" if status >= 500 else "odd_answer", status=status)
+            word = "server_error" if status >= 500 else "odd_answer"
+            raise Unreachable(self.name, word, status=status, request_id=request_id)
         if body is None:
-            raise Unreachable(self.name, "odd_answer", status=status)
+            raise Unreachable(self.name, "odd_answer", status=status, request_id=request_id)
         return body
 
 

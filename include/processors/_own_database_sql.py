@@ -9,18 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import psycopg
 from psycopg import sql
 
 from include.accounts_tables import Table, Tables
 from include.connections import TIMEOUT_SECONDS, Connection
 from include.errors import ConfigurationError, Refused, Unreachable
 
-if TYPE_CHECKING:
-    import psycopg
-
 NAME = "own_database"
+UNFIT = frozenset({"22", "42", "0A"})
+"""Classes of SQLSTATE: data exception, syntax or access rule, not supported."""
+ROW_REFUSED = (psycopg.IntegrityError, psycopg.errors.RaiseException)
+"""What a constraint or a trigger raises about single rows."""
 OPTIONS = "-c timezone=UTC -c lock_timeout=15s -c statement_timeout=300s"
 
 Cursor = Any
@@ -43,10 +45,8 @@ class Target:
 def opened(connection: Connection, *, read_only: bool) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
     """Yield a connection made for this call, so that nothing read here was cached; one snapshot when it only reads.
 
-    Integrity errors are left to the caller; every other trouble leaves as one of ours, without PostgreSQL's text.
+    What refuses single rows is left to the caller; other trouble leaves as one of ours, without PostgreSQL's text.
     """
-    import psycopg
-
     try:
         with psycopg.connect(
             host=str(connection.extra.get("host") or connection.host),
@@ -60,16 +60,24 @@ def opened(connection: Connection, *, read_only: bool) -> Iterator[psycopg.Conne
             if read_only:
                 opened_.read_only = True
                 opened_.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                _not_the_past(connection, opened_)
             yield opened_
-    except psycopg.IntegrityError:
+    except ROW_REFUSED:
         raise
     except psycopg.Error as error:
         raise _ours(connection, error) from None
 
 
-def _ours(connection: Connection, error: psycopg.Error) -> Exception:
-    import psycopg
+def _not_the_past(connection: Connection, opened_: psycopg.Connection[Any]) -> None:
+    """Refuse a standby: it lags, and some proxies send every reading session to one."""
+    if opened_.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
+        raise ConfigurationError(
+            f"Connection {connection.name}: this is a standby, which shows the past. Point the connection at the "
+            "primary."
+        )
 
+
+def _ours(connection: Connection, error: psycopg.Error) -> Exception:
     code = error.sqlstate or "unreachable"
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         # For these two PostgreSQL quotes names of tables and columns, never a value.
@@ -80,6 +88,9 @@ def _ours(connection: Connection, error: psycopg.Error) -> Exception:
     word = f"sqlstate_{code.lower()}" if error.sqlstate else code  # evidence wants a letter first
     if code.startswith("28") or code == "42501":
         return Refused(NAME, word, advice="Grant the role what docs/operations.md lists.")
+    if code[:2] in UNFIT:
+        # The statement does not fit the table: a value it refuses, a type. No night changes that.
+        return Refused(NAME, word, advice="Correct the table's action in the schedule, or the table.")
     return Unreachable(NAME, word)
 
 
@@ -142,7 +153,7 @@ def count(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> dict[str
     for name, table in tables.tables.items():
         for where, source, arrays in _groups(table, targets):
             holds = _filled(table)
-            if name == tables.register_row.table:
+            if tables.has_register and name == tables.register_row.table:
                 holds = sql.SQL("({} OR {})").format(holds, _bare(tables))
             statement = sql.SQL("SELECT s.id, count(*) FROM {} JOIN {} AS t ON {} WHERE {} GROUP BY s.id")
             for disposal_id, rows in cursor.execute(
@@ -185,17 +196,33 @@ def open_complaints(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -
     return found
 
 
-def erase(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> None:
-    """Erase the targets' rows, children first."""
+def erase(
+    cursor: Cursor, tables: Tables, targets: Sequence[Target], *, only: str | None = None, most: int | None = None
+) -> int:
+    """Erase the targets' rows, children first; with `only` those of one table, with `most` so many a statement.
+
+    Returns the most rows that one statement took.
+    """
+    taken = 0
     for name, table in tables.tables.items():
-        for where, source, arrays in _groups(table, targets):
+        for where, source, arrays in _groups(table, targets) if only in (None, name) else ():
+            wanted = sql.SQL("{} AND {}").format(where, _filled(table))
+            values: list[Any] = list(arrays)
+            if most is not None:
+                # The outer condition stays: a key that is not unique must not reach another account's row.
+                some = sql.SQL("{} AND {} IN (SELECT {} FROM {} JOIN {} AS t ON {} LIMIT {})").format(
+                    wanted, _column(table.key), _column(table.key), source, name_of(tables, name), wanted,
+                    sql.Literal(most),
+                )  # fmt: skip
+                wanted, values = some, [*arrays, *arrays]
             if table.action == "delete":
-                query = sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(name_of(tables, name), source, where)
+                query = sql.SQL("DELETE FROM {} AS t USING {} WHERE {}").format(name_of(tables, name), source, wanted)
             else:
-                query = sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE {} AND {}").format(
-                    name_of(tables, name), _replacements(table), source, where, _filled(table)
+                query = sql.SQL("UPDATE {} AS t SET {} FROM {} WHERE {}").format(
+                    name_of(tables, name), _replacements(table), source, wanted
                 )
-            cursor.execute(query, arrays)
+            taken = max(taken, cursor.execute(query, values).rowcount)
+    return taken
 
 
 def _replacements(table: Table) -> Part:

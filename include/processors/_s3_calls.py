@@ -7,32 +7,27 @@ names the bucket and says whether it is the last.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 from zoneinfo import ZoneInfo
 
 from include.connections import Connection, s3_client
-from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
+from include.errors import Refused, Unreachable
+from include.processors._s3_errors import AGAIN, DENIED, GONE, NAME, NO_ANSWER, Plain, no_search, translated
 from include.processors._s3_places import Place
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-NAME = "s3"
 SEOUL = ZoneInfo("Asia/Seoul")
 MOST = 1000
 """Keys a `DeleteObjects` request takes, and entries a listing page has."""
-SLOW = frozenset({"SlowDown", "503", "TooManyRequests", "RequestLimitExceeded", "Throttling", "ThrottlingException"})
-AGAIN = SLOW | {"InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"}
-"""Per-entry codes that may succeed a moment later."""
-GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchUpload"})
-DENIED = frozenset({"AccessDenied", "403", "Forbidden"})
-CLIENT = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "401"}
-)
+NOT_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+"""What XML cannot carry, or carries changed (a carriage return)."""
 QUIET = ("boto3", "botocore", "urllib3", "s3transfer")
 
 
@@ -63,20 +58,26 @@ class Lock:
 class Bucket:
     """One place and the calls that go there."""
 
-    def __init__(self, place: Place, connection: Connection, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        connection: Connection,
+        *,
+        sleep: Callable[[float], None],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)  # their lines hold keys
         if place.region:
             connection = replace(connection, extra={**connection.extra, "region_name": place.region})
-        self.place, self._sleep = place, sleep
+        self.place, self._sleep, self._go_on = place, sleep, go_on
         self._client: BaseClient = s3_client(connection)
+        self._client.meta.events.register("after-call.s3.ListMultipartUploads", _decode)
+        self._client.meta.events.register("before-call.s3.HeadBucket", no_search)
 
     def check(self) -> None:
-        """List one version, and refuse a bucket whose versions only a second factor can delete."""
-        with _translated(self.place):
-            self._client.list_object_versions(
-                Bucket=self.place.bucket, MaxKeys=1, Prefix=self.place.template.partition("{")[0]
-            )
+        """Refuse a bucket whose versions only a second factor can delete; a listing that is denied says so itself."""
+        with translated(self.place):
             state = self._client.get_bucket_versioning(Bucket=self.place.bucket)
         if state.get("MFADelete") == "Enabled":
             raise Refused(NAME, "mfa_delete", advice=f"Bucket {self.place.bucket} asks for a second factor to delete.")
@@ -91,24 +92,41 @@ class Bucket:
             if row["Key"].startswith(prefix)
         ]
 
+    def written(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """Yield key and time of every version below a prefix; a delete marker is not data."""
+        for page in self._pages("list_object_versions", "Name", prefix):
+            yield from ((row["Key"], row["LastModified"]) for row in page.get("Versions", ()))
+
     def uploads(self, account_ids: Iterable[str]) -> dict[str, list[Upload]]:
         """Return the unfinished uploads of some accounts, from one listing over what their prefixes share."""
         prefixes = {self.place.prefix(a): a for a in account_ids}
         found: dict[str, list[Upload]] = {}
-        for page in self._pages("list_multipart_uploads", "Bucket", _shared(prefixes)):
+        for page in self._upload_pages(_shared(prefixes)):
             for row in page.get("Uploads", ()):
                 account = self._owner(row["Key"], prefixes)
                 if account is not None:
                     found.setdefault(account, []).append(Upload(row["Key"], row["UploadId"]))
         return found
 
-    def _pages(self, call: str, names_bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    def _upload_pages(self, prefix: str) -> list[dict[str, Any]]:
+        """Return a listing of uploads; encoded only where a key breaks the XML.
+
+        Not every server that says it encoded keys did (SeaweedFS), and `a+b` looks the same in both.
+        """
+        try:
+            return list(self._pages("list_multipart_uploads", "Bucket", prefix))
+        except Unreachable as error:
+            if error.code == NO_ANSWER:
+                raise
+        return list(self._pages("list_multipart_uploads", "Bucket", prefix, EncodingType="url"))
+
+    def _pages(self, call: str, names_bucket: str, prefix: str, **asked: str) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing up to one that says it is the last."""
         more: Any = True
-        with _translated(self.place):
+        with translated(self.place):
             pages = self._client.get_paginator(call)
             size = {"PageSize": MOST}
-            for page in pages.paginate(Bucket=self.place.bucket, Prefix=prefix, PaginationConfig=size):
+            for page in pages.paginate(Bucket=self.place.bucket, Prefix=prefix, PaginationConfig=size, **asked):
                 more = page.get("IsTruncated")
                 if page.get(names_bucket) != self.place.bucket or page.get("Prefix", prefix) != prefix or more is None:
                     raise Unreachable(NAME, "odd_listing")
@@ -125,12 +143,13 @@ class Bucket:
     def abort(self, uploads: Iterable[Upload]) -> None:
         """Abort uploads; one that is not there any more is as good."""
         for upload in uploads:
+            self._go_on()
             try:
-                with _translated(self.place, plain=GONE):
+                with translated(self.place, plain=GONE):
                     self._client.abort_multipart_upload(
                         Bucket=self.place.bucket, Key=upload.key, UploadId=upload.upload_id
                     )
-            except _Plain:
+            except Plain:
                 continue
 
     def delete(self, versions: Sequence[Version], *, tries: int = 3) -> dict[Version, str]:
@@ -152,10 +171,16 @@ class Bucket:
 
     def _delete_once(self, versions: Sequence[Version]) -> dict[Version, str]:
         refused = {}
-        for start in range(0, len(versions), MOST):
-            chunk = versions[start : start + MOST]
+        alone = [v for v in versions if NOT_XML.search(v.key)]
+        for version in alone:
+            if (code := self._delete_alone(version)) is not None:
+                refused[version] = code
+        together = [v for v in versions if not NOT_XML.search(v.key)]
+        for start in range(0, len(together), MOST):
+            chunk = together[start : start + MOST]
             entries = [{"Key": v.key, "VersionId": v.version_id} for v in chunk]
-            with _translated(self.place):
+            self._go_on()
+            with translated(self.place):
                 reply = self._client.delete_objects(
                     Bucket=self.place.bucket, Delete={"Objects": entries, "Quiet": True}
                 )
@@ -165,6 +190,15 @@ class Bucket:
                     if version.key == error.get("Key"):
                         refused[version] = str(error.get("Code") or "unknown")
         return refused
+
+    def _delete_alone(self, version: Version) -> str | None:
+        """Delete a version whose key no XML can name; return the code of a refusal."""
+        try:
+            with translated(self.place, plain=GONE | DENIED | AGAIN):
+                self._client.delete_object(Bucket=self.place.bucket, Key=version.key, VersionId=version.version_id)
+        except Plain as refusal:
+            return None if refusal.code in GONE else refusal.code
+        return None
 
     def lock(self, version: Version) -> Lock | None:
         """Return what keeps a version, or None when nothing does (or it may not be seen)."""
@@ -188,12 +222,12 @@ class Bucket:
             "ObjectLockConfigurationNotFoundError", "NoSuchObjectLegalHold",
         }  # fmt: skip
         try:
-            with _translated(self.place, plain=frozenset(nothing)):
+            with translated(self.place, plain=frozenset(nothing)):
                 reply: dict[str, Any] = getattr(self._client, call)(
                     Bucket=self.place.bucket, Key=version.key, VersionId=version.version_id
                 )
                 return reply
-        except _Plain:
+        except Plain:
             return None
 
 
@@ -209,37 +243,11 @@ def _seoul_day(moment: datetime) -> date:
     return (moment.astimezone(SEOUL) - timedelta(microseconds=1)).date() + timedelta(days=1)
 
 
-class _Plain(Exception):
-    """A code the caller wants to handle itself."""
-
-
-@contextmanager
-def _translated(place: Place, *, plain: frozenset[str] = frozenset()) -> Iterator[None]:
-    """Turn what boto3 raises into our errors, without its text: it quotes keys."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code") or "unknown")
-        meta = error.response.get("ResponseMetadata", {})
-        if code in plain:
-            raise _Plain from None
-        raise _error(place, code, meta.get("HTTPStatusCode"), meta) from None
-    except (BotoCoreError, ResponseParserError):
-        raise Unreachable(NAME, "no_answer") from None
-
-
-def _error(place: Place, code: str, status: int | None, meta: dict[str, Any]) -> ProcessorError | ConfigurationError:
-    if code == "NoSuchBucket":
-        return ConfigurationError(
-            f"Bucket {place.bucket!r} of processor {NAME} does not exist. Check schedule and connection."
-        )
-    if code in SLOW or status == 429:
-        wait = str(meta.get("HTTPHeaders", {}).get("retry-after", ""))
-        return RateLimited(NAME, retry_after=float(wait) if wait.isdigit() else 30.0, status=status)
-    if code in DENIED | CLIENT or status in (401, 403):
-        advice = f"Check key and rights of the connection {NAME} on bucket {place.bucket}."
-        return Refused(NAME, "forbidden" if code in DENIED else "unauthorized", status=status, advice=advice)
-    return Unreachable(NAME, "server_error" if status and status >= 500 else "odd_answer", status=status)
+def _decode(parsed: dict[str, Any], **_event: Any) -> None:
+    """Decode the keys of a listing of uploads, where the server says that it encoded them."""
+    if parsed.get("EncodingType") != "url":
+        return
+    for part in (parsed, *parsed.get("Uploads", ())):
+        for name in ("Key", "Prefix", "KeyMarker", "NextKeyMarker"):
+            if name in part:
+                part[name] = unquote_plus(part[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,23 @@ from include.errors import ConfigurationError
 DEFAULT_PREFIX = "accounts/{account_id}/"
 
 _PREFIX = re.compile(r"(?:[^{}]*[/=_-])?\{account_id\}/(?:[^{}]*/)?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ALIASES = ("-s3alias", "--ol-s3", "--x-s3", "--table-s3")
+"""Endings of access points, which may stand before any bucket, ours too."""
 _TOO_LONG = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One bucket and the prefix of an account in it; a replica is a place of its own."""
+    """One bucket and the prefix of an account in it; a replica is a place of its own.
+
+    `connection` names another Airflow connection, for a bucket of another AWS account or at another address.
+    """
 
     bucket: str
     template: str
     region: str | None = None
+    connection: str | None = None
 
     def prefix(self, account_id: str) -> str:
         """Return the prefix of one account; it ends with a delimiter, so that 1 never reaches 10 or 1.bak."""
@@ -41,18 +48,29 @@ def usable(account_id: str) -> bool:
     )
 
 
-def places(connection: Connection, settings: Mapping[str, Any], ours: frozenset[str]) -> tuple[Place, ...]:
-    """Return the places of the schedule, or the connection's own bucket and the usual prefix; never one of `ours`."""
+def places(
+    connection: Connection,
+    settings: Mapping[str, Any],
+    ours: frozenset[str],
+    connect: Callable[[str], Connection],
+) -> tuple[tuple[Place, Connection], ...]:
+    """Return the places of the schedule, or the connection's own bucket and the usual prefix; never one of `ours`.
+
+    Each comes with the connection it is reached by.
+    """
     refused = ours | set(settings.get("refused_buckets", ()))
     raw = settings.get("places") or [{}]
-    found = tuple(_place(connection, p, refused) for p in raw)
-    if len({(p.bucket, p.template) for p in found}) < len(found):
+    found = []
+    for place in raw:
+        its = connect(str(place["connection"])) if place.get("connection") else connection
+        found.append((_place(its, place, refused), its))
+    if len({(p.bucket, p.template, c.endpoint_url) for p, c in found}) < len(found):
         raise ConfigurationError("Schedule: processors.s3.settings.places names one place twice.")
-    return found
+    return tuple(found)
 
 
 def _place(connection: Connection, raw: Mapping[str, Any], refused: frozenset[str]) -> Place:
-    unknown = set(raw) - {"bucket", "prefix", "region_name"}
+    unknown = set(raw) - {"bucket", "prefix", "region_name", "connection"}
     if unknown:
         raise ConfigurationError(f"Schedule: processors.s3.settings.places: unknown key {sorted(unknown)[0]!r}.")
     bucket = str(raw.get("bucket") or connection.require("bucket"))
@@ -61,10 +79,15 @@ def _place(connection: Connection, raw: Mapping[str, Any], refused: frozenset[st
             f"Bucket {bucket!r} holds our archive or evidence and is never erased. Name the live bucket in the "
             f"schedule (processors.s3.settings.places) or in the connection {connection.name}."
         )
+    if not _BUCKET.fullmatch(bucket) or bucket.endswith(_ALIASES):
+        raise ConfigurationError(
+            f"Connection {connection.name}: {bucket!r} is not the plain name of a bucket. An ARN or an alias of an "
+            "access point may lead to any bucket; name the bucket itself."
+        )
     template = str(raw.get("prefix") or DEFAULT_PREFIX)
     if not _PREFIX.fullmatch(template):
         raise ConfigurationError(
             f"Schedule: processors.s3.settings.places: prefix {template!r} must hold {{account_id}} between delimiters "
             "and end with one, else account 1 reaches the objects of 10."
         )
-    return Place(bucket, template, raw.get("region_name"))
+    return Place(bucket, template, raw.get("region_name"), raw.get("connection"))

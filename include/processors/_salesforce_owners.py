@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.processors._salesforce_client import ID, Client, to_18
+from include.processors._salesforce_client import Client
 from include.processors._salesforce_layout import Layout
+from include.processors._salesforce_soql import ID, to_18
 
 MARKETING, CUSTOMER, KNOWN = "marketing", "customer", "known"
 """The datasets of a row; `known` is one found only by its id, so it belongs to the disposal that knew the id."""
@@ -45,14 +46,20 @@ def fold(text: object) -> str:
     return unicodedata.normalize("NFC", str(text or "")).casefold().strip()
 
 
+def digits(phone: object) -> str:
+    """Return a phone number's digits, a Korean one in its national form; empty where there are too few to tell."""
+    found = "".join(c for c in unicodedata.normalize("NFKC", str(phone or "")) if c.isascii() and c.isdigit())
+    found = found.removeprefix("00") if str(phone or "").strip().startswith("00") else found
+    found = "0" + found.removeprefix("82").removeprefix("0") if found.startswith("82") and len(found) > 10 else found
+    return found if len(found) >= 8 else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record: its dataset, whether it is deleted already, when it last changed, and where it was merged into."""
+    """One record: its dataset, and whether it is deleted already."""
 
     dataset: str
     deleted: bool = False
-    stamp: str = ""
-    master: str = ""
 
 
 @dataclass(slots=True)
@@ -73,6 +80,7 @@ class Person:
     emails: tuple[str, ...] = field(repr=False)
     datasets: frozenset[str]
     known: Mapping[str, Collection[str]] = field(default_factory=dict, repr=False)
+    phones: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Owners:
@@ -99,7 +107,12 @@ class Owners:
                 self.users[fold(address)].add(account)
             for kind, ids in ((k, i) for k, i in person.known.items() if k.isidentifier()):
                 self.known[kind].update({to_18(i): account for i in ids if ID.fullmatch(i)})
-        self.addresses = [e for p in self.people.values() for e in p.emails]
+        self.before = defaultdict(frozenset, {kind: frozenset(ids) for kind, ids in self.known.items()})
+        self.addresses = [e for p in self.people.values() for a in p.emails for e in _forms(a)]
+        self.numbers: dict[str, set[str]] = defaultdict(set)  # digits -> accounts that use the number
+        for account, person in self.people.items():
+            for number in filter(None, map(digits, person.phones)):
+                self.numbers[number].add(account)
         for address, accounts in others(self.addresses).items():
             self.users[fold(address)] |= accounts
 
@@ -119,9 +132,16 @@ class Owners:
             return next(iter(users & set(self.people)), None)
         return self.known[kind].get(to_18(str(row["Id"])))
 
+    def _residue(self, accounts: Iterable[str], kind: str, row: Mapping[str, Any]) -> None:
+        """Note a live record that holds something of these accounts, but that only a person may decide about."""
+        identifier = str(row.get("Id", ""))
+        if not row.get("IsDeleted") and ID.fullmatch(identifier):
+            for account in set(accounts) & set(self.people):
+                self.claims[account].shared.setdefault(kind, set()).add(to_18(identifier))
+
     def _claim(self, account: str, kind: str, row: Mapping[str, Any], dataset: str) -> None:
         identifier = str(row.get("Id", ""))
-        if not ID.fullmatch(identifier) or not identifier.startswith(PREFIXES.get(kind, "")):
+        if not ID.fullmatch(identifier) or not identifier.startswith(self._prefix(kind)):
             self.claims[account].problems.add("malformed_id")
             return
         identifier = to_18(identifier)
@@ -130,9 +150,11 @@ class Owners:
             self.claims[account].rows.setdefault(kind, {})[identifier] = Row(
                 dataset,
                 bool(row.get("IsDeleted")),
-                str(row.get("SystemModstamp") or ""),
-                str(row.get("MasterRecordId") or ""),
             )
+
+    def _prefix(self, kind: str) -> str:
+        listed = (self.layout.objects() or {}).get(kind, {})
+        return PREFIXES.get(kind) or str(listed.get("keyPrefix") or "")
 
     def _learn(self, row: Mapping[str, Any], emails: Sequence[str]) -> None:
         """Remember who else uses an address: a live record with somebody's key says so."""
@@ -147,4 +169,10 @@ def _joined(one: Person, other: Person) -> Person:
     """Join two disposals of one account, for example marketing and everything, into one search."""
     known = {k: {*one.known.get(k, ()), *other.known.get(k, ())} for k in {*one.known, *other.known}}
     emails = tuple(dict.fromkeys((*one.emails, *other.emails)))
-    return Person(one.account_id, emails, one.datasets | other.datasets, known)
+    phones = tuple(dict.fromkeys((*one.phones, *other.phones)))
+    return Person(one.account_id, emails, one.datasets | other.datasets, known, phones)
+
+
+def _forms(address: str) -> tuple[str, ...]:
+    """Return the forms in which an address may be stored: Hangul composed or in single letters."""
+    return tuple(dict.fromkeys((address, *(unicodedata.normalize(f, address) for f in ("NFC", "NFD")))))

@@ -1,91 +1,81 @@
-"""Everything Salesforce holds on a person: the person's own records first, then what hangs on them."""
+"""Everything Salesforce holds on a person: the person's own records first, then what carries only an address or a
+number, then what hangs on all of these.
+
+Three rules decide about a record, in this order: our account id in its key field; the record of a person it hangs on;
+an address only one of our people uses. A phone number alone never decides, because families and offices share them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from include.processors._salesforce_client import ID, chunks, to_18
-from include.processors._salesforce_layout import PEOPLE
-from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, PREFIXES, Claim, Owners, fold
+from include.processors._salesforce_attached import Attached
+from include.processors._salesforce_layout import PEOPLE, STANDARD
+from include.processors._salesforce_owners import CUSTOMER, MARKETING, Claim, fold
+from include.processors._salesforce_placing import linked
+from include.processors._salesforce_soql import ID, Test, containing, to_18
 
-OWNERS_OF_FILES = ("005", "058", "00D")
-"""Users, libraries and the organisation: a file linked to them is not thereby another person's."""
-
-CHILDREN: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("CaseComment", "ParentId", ("Case",)),
-    ("EmailMessage", "ParentId", ("Case",)),
-    ("EmailMessage", "RelatedToId", ("Account", "Contact", "Lead", "Case")),
-    ("Task", "WhoId", ("Contact", "Lead")),
-    ("Task", "WhatId", ("Account", "Case")),
-    ("Event", "WhoId", ("Contact", "Lead")),
-    ("Event", "WhatId", ("Account", "Case")),
-    ("CampaignMember", "ContactId", ("Contact",)),
-    ("CampaignMember", "LeadId", ("Lead",)),
-    ("OpportunityContactRole", "ContactId", ("Contact",)),
-    ("AccountContactRelation", "ContactId", ("Contact",)),
-    ("Attachment", "ParentId", ("Account", "Contact", "Lead", "Case", "EmailMessage", "Task", "Event")),
-    ("Note", "ParentId", ("Account", "Contact", "Lead")),
-    ("FeedItem", "ParentId", ("Account", "Contact", "Lead", "Case")),
-)
-HISTORIES = {
-    "AccountHistory": ("AccountId", "Account"), "ContactHistory": ("ContactId", "Contact"),
-    "LeadHistory": ("LeadId", "Lead"), "CaseHistory": ("CaseId", "Case"),
-}  # fmt: skip
+HOPS = 5
+RECIPIENTS = ("ToAddress", "CcAddress", "BccAddress")
+OPTIONAL = {
+    "Account": ("MasterRecordId", "IsPersonAccount", "PersonContactId", "PersonIndividualId"),
+    "Contact": ("MasterRecordId", "IsPersonAccount", "IndividualId"),
+    "Lead": ("MasterRecordId", "ConvertedContactId", "IndividualId"),
+    "Case": ("MasterRecordId", "ContactId", "AccountId"),
+}
+WITHOUT_A_DESCRIPTION = frozenset({"IsPersonAccount", "IndividualId", "PersonContactId", "PersonIndividualId"})
+"""Columns that need a feature; where nothing can be described they are not asked for, outside of person accounts."""
 
 
-class Search(Owners):
+class Search(Attached):
     """One search for many people; `run` returns a `Claim` for every account."""
 
     def run(self, *, histories: bool = False) -> dict[str, Claim]:
         """Find everything; with `histories` also count the field history of what was known before."""
-        kinds = [k for k in PEOPLE if k != "Account" or self.layout.person_accounts()]
-        found = {kind: self._fetch(kind) for kind in kinds}
+        kinds = [k for k in PEOPLE if self.layout.has(k) and (k != "Account" or self._accounts_hold_people())]
+        found = self._fetch(kinds)
         for kind in kinds:  # only now: whose an address is may show in another object
             self._people(kind, found[kind])
+        self._converted(found)
+        self._individuals()
         if any(CUSTOMER in p.datasets for p in self.people.values()):
             self._cases()
             self._mails()
-        for kind, name, parents in CHILDREN:
-            if self.layout.has(kind):
-                self._children(kind, name, parents)
-        self._custom()
-        self._files()
-        self._individuals()
-        self._strays()
-        if histories:
-            self._histories()
+        self._attached()
+        self._histories(count=histories)
         return self.claims
+
+    def _accounts_hold_people(self) -> bool:
+        """Tell whether an Account can be a person, or show a person's address in a field of its own."""
+        described = self.layout.fields("Account") is not None
+        return self.layout.person_accounts() or (described and bool(self.layout.emails("Account")))
 
     # -- the person's own records --------------------------------------------------------------------------------------
     def _columns(self, kind: str) -> list[str]:
-        columns = ["Id", "IsDeleted", "SystemModstamp"]
-        wanted = {
-            "Account": ("MasterRecordId", "IsPersonAccount", "PersonContactId", "PersonIndividualId"),
-            "Contact": ("MasterRecordId", "AccountId", "IsPersonAccount", "IndividualId"),
-            "Lead": ("MasterRecordId", "IsConverted", "IndividualId"),
-        }[kind]
-        optional = {"IsPersonAccount", "PersonContactId", "PersonIndividualId", "IndividualId"}
-        columns += [n for n in wanted if self.layout.knows(kind, n, default=n not in optional or kind == "Account")]
+        persons = kind == "Account" and self.layout.person_accounts()
+        columns = ["Id", "IsDeleted"]
+        columns += [
+            n for n in OPTIONAL[kind]
+            if self.layout.knows(kind, n, default=persons or n not in WITHOUT_A_DESCRIPTION)
+        ]  # fmt: skip
         if self.layout.knows(kind, self.layout.key_field, default=False):
             columns.append(self.layout.key_field)
-        return columns + [e for e in self.layout.emails(kind) if e not in columns]
+        numbers = self.layout.phones(kind) if self.numbers else ()
+        return [*dict.fromkeys((*columns, *self.layout.emails(kind), *numbers))]
 
-    def _take(self, kind: str, name: str, values: Collection[str]) -> dict[str, dict[str, Any]]:
-        extra = " AND IsPersonAccount = true" if kind == "Account" else ""
-        return {str(r["Id"]): r for r in self.client.select(kind, self._columns(kind), name, values, extra=extra)}
+    def _fetch(self, kinds: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """Read the objects' rows by our key, by every e-mail and phone field, and by the ids known before."""
+        columns = {kind: self._columns(kind) for kind in kinds}
+        wanted = [(k, columns[k], [*self._keyed(columns[k]), *self._mailed(k), *self._called(k)]) for k in kinds]
+        found = dict(zip(kinds, self._select_many(wanted), strict=True))
+        for kind, rows in found.items():
+            for row in rows.values():
+                self._learn(row, self.layout.emails(kind))
+        return found
 
-    def _fetch(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Read an object's rows by our key, by every e-mail field, and by the ids known before."""
-        rows: dict[str, dict[str, Any]] = {}
-        emails = self.layout.emails(kind)
-        if self.layout.key_field in self._columns(kind):
-            rows |= self._take(kind, self.layout.key_field, [a for a in self.people if not a.startswith(NAMELESS)])
-        for name in emails:
-            rows |= self._take(kind, name, self.addresses)
-        for row in rows.values():
-            self._learn(row, emails)
-        return rows | self._take(kind, "Id", [i for i in self.known[kind] if i not in rows])
+    def _mailed(self, kind: str) -> list[Test]:
+        return [Test(name, self.addresses) for name in self.layout.emails(kind)]
 
     def _people(self, kind: str, rows: dict[str, dict[str, Any]]) -> None:
         self._follow(kind, rows)
@@ -95,13 +85,14 @@ class Search(Owners):
     def _follow(self, kind: str, rows: dict[str, dict[str, Any]]) -> None:
         """Follow merged records: what was the person's lives on in the master record."""
         emails = self.layout.emails(kind)
-        for _hop in range(5):
+        for _hop in range(HOPS):
             losers = {str(r["MasterRecordId"]): r for r in rows.values() if r.get("MasterRecordId")}
-            masters = self._take(kind, "Id", [m for m in losers if ID.fullmatch(m) and m not in rows])
+            wanted = [m for m in losers if ID.fullmatch(m) and m not in rows]
+            masters = self.client.select(kind, self._columns(kind), Test("Id", wanted))
             if not masters:
                 return
             for identifier, master in masters.items():
-                owner = self._owner(kind, losers[identifier], emails)
+                owner = self._owner(kind, losers[identifier], emails) or self._contacts_owner(losers[identifier])
                 holder = master.get(self.layout.key_field)
                 if owner and holder and holder != owner:
                     self.claims[owner].problems.add("merged_into_another")
@@ -109,14 +100,27 @@ class Search(Owners):
                     self.known[kind].setdefault(to_18(identifier), owner)
             rows |= masters
 
+    def _contacts_owner(self, row: Mapping[str, Any]) -> str | None:
+        """Return whose a case is by the contact it hangs on."""
+        return self.parents["Contact"].get(to_18(str(row.get("ContactId") or "")), (None, ""))[0]
+
     def _place(self, kind: str, row: Mapping[str, Any], emails: Sequence[str]) -> None:
         account = self._owner(kind, row, emails)
         if account is None:
+            self._nearly(kind, row, emails)
             return
         identifier = to_18(str(row["Id"]))
+        if kind == "Account" and not row.get("IsPersonAccount"):
+            # A company's Account stays, whoever left; a person's address in one of its fields is for a person to see.
+            if any(account in self.users.get(fold(row.get(name)), ()) for name in emails):
+                self._residue([account], kind, row)
+            return
         if kind == "Contact" and (row.get("IsPersonAccount") or identifier in self.parents["Contact"]):
             # The twin of a person account goes with its Account and never by itself.
             self.parents["Contact"][identifier] = (account, CUSTOMER)
+            return
+        if self._names_another(kind, row, account):
+            self._residue([account], kind, row)
             return
         # A Lead is marketing data, converted or not: what the contract needs is in the Contact it became.
         dataset = MARKETING if kind == "Lead" else CUSTOMER
@@ -129,195 +133,115 @@ class Search(Owners):
             before = self.parents["Individual"].get(individual, (account, dataset))
             self.parents["Individual"][individual] = before if before[1] == CUSTOMER else (account, dataset)
 
+    def _names_another(self, kind: str, row: Mapping[str, Any], account: str) -> bool:
+        """Tell whether a record's own address is somebody else's and ours stands only in a second field of it.
+
+        A spouse's or an assistant's address is kept so. Only our key, or an earlier look, may overrule the address.
+        """
+        if row.get(self.layout.key_field) or to_18(str(row["Id"])) in self.known[kind]:
+            return False
+        own = [row[name] for name in STANDARD[kind] if row.get(name)]
+        return bool(own) and not any(account in self.users.get(fold(address), ()) for address in own)
+
+    def _converted(self, found: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        """Follow converted leads: to the contact a lead became, and back from a contact to the leads it was."""
+        became = {
+            to_18(str(r["ConvertedContactId"])): self.parents["Lead"][to_18(i)][0]
+            for i, r in found.get("Lead", {}).items()
+            if r.get("ConvertedContactId") and to_18(i) in self.parents["Lead"]
+        }
+        missing = [i for i in became if ID.fullmatch(i) and i not in self.parents["Contact"]]
+        emails = self.layout.emails("Contact")
+        contacts = self.client.select("Contact", self._columns("Contact"), Test("Id", missing))
+        for identifier, row in contacts.items():
+            account = became[to_18(identifier)]
+            if row.get(self.layout.key_field) or self._owner("Contact", row, emails):
+                continue
+            if any(row.get(name) for name in emails):  # it may be a colleague's, filled from this lead
+                self._residue([account], "Contact", row)
+                continue
+            self.known["Contact"].setdefault(to_18(identifier), account)
+            self._place("Contact", row, emails)
+        if not self.layout.has("Lead") or not self.layout.knows("Lead", "ConvertedContactId", default=True):
+            return
+        leads = self.client.select("Lead", self._columns("Lead"), Test("ConvertedContactId", self.parents["Contact"]))
+        for identifier, row in leads.items():
+            if to_18(identifier) not in self.parents["Lead"]:
+                contact = to_18(str(row["ConvertedContactId"]))
+                self.known["Lead"].setdefault(to_18(identifier), self.parents["Contact"][contact][0])
+                self._place("Lead", row, self.layout.emails("Lead"))
+
     # -- what carries only an address ----------------------------------------------------------------------------------
     def _cases(self) -> None:
-        columns = ["Id", "IsDeleted", "SystemModstamp", "ContactId", "AccountId", "SuppliedEmail"]
-        rows: dict[str, dict[str, Any]] = {}
-        for name, values in (
-            ("ContactId", [*self.parents["Contact"]]), ("AccountId", [*self.parents["Account"]]),
-            ("SuppliedEmail", self.addresses),
-        ):  # fmt: skip
-            rows |= {str(r["Id"]): r for r in self.client.select("Case", columns, name, values)}
-        for row in rows.values():
-            parents = [
-                (k, to_18(str(row[f]))) for k, f in (("Contact", "ContactId"), ("Account", "AccountId")) if row.get(f)
-            ]
-            self._addressed("Case", row, parents, ("SuppliedEmail",))
-
-    def _addressed(
-        self, kind: str, row: Mapping[str, Any], parents: Sequence[tuple[str, str]], emails: Sequence[str]
-    ) -> None:
-        """Place a record that may hang on a parent and also carries addresses.
-
-        The parent decides. Without one the address does. With somebody else's parent it is that person's, unless the
-        address is used by one of ours alone: then the record holds two people and a person must decide (`shared`).
-        """
-        for parent_kind, parent in parents:
-            if parent in self.parents[parent_kind]:
-                self._claim(self.parents[parent_kind][parent][0], kind, row, CUSTOMER)
-                return
-        if not parents:
-            account = self._owner(kind, {k: row.get(k) for k in ("Id", *emails)}, emails)
-            if account is not None:
-                self._claim(account, kind, row, CUSTOMER)
+        if not self.layout.has("Case"):
             return
-        for name in emails:
-            users = self.users.get(fold(row.get(name)), set())
-            if len(users) == 1 and users <= set(self.people) and not row.get("IsDeleted"):
-                self.claims[next(iter(users))].shared.setdefault(kind, set()).add(to_18(str(row["Id"])))
+        columns, emails = self._columns("Case"), self.layout.emails("Case")
+        hanging = [Test("ContactId", self.parents["Contact"]), Test("AccountId", self.parents["Account"])]
+        tests = [*hanging, *self._keyed(columns), *self._mailed("Case"), *self._called("Case")]
+        rows = self._select("Case", columns, *tests)
+        self._follow("Case", rows)
+        links = {i: linked(row, ("ContactId", "AccountId")) for i, row in rows.items()}
+        persons = self._persons(ids for ids in links.values() if not self._ours(ids))
+        for identifier, row in rows.items():
+            self._addressed("Case", row, self._parents(links[identifier], persons), emails)
 
     def _mails(self) -> None:
-        """Find e-mails by their addresses; recipient lists are matched loosely and compared exactly."""
+        """Find e-mails by what they hang on and by their addresses; recipient lists are matched loosely and compared
+        exactly.
+        """
         if not self.layout.has("EmailMessage"):
             return
-        columns = [
-            "Id",
-            "IsDeleted",
-            "SystemModstamp",
-            "ParentId",
-            "RelatedToId",
-            "FromAddress",
-            *(lists := _RECIPIENTS),
+        columns = ["Id", "IsDeleted", "ParentId", "RelatedToId", "FromAddress", *RECIPIENTS]
+        cases, related = self.parents["Case"], self._related()
+        told = [
+            Test("ParentId", cases),
+            Test("RelatedToId", [*cases, *self.parents["Account"]]),
+            Test("FromAddress", self.addresses),
+            Test("Id", related),
         ]
-        rows = {r["Id"]: r for r in self.client.select("EmailMessage", columns, "FromAddress", self.addresses)}
-        head = f"SELECT {', '.join(columns)} FROM EmailMessage WHERE "  # noqa: S608 - values are quoted
-        tests = [
-            " OR ".join(f"{name} LIKE {_like(address)}" for name in lists) + " OR "
-            for address in dict.fromkeys(self.addresses)
-        ]
-        for group in chunks(tests, overhead=len(head) + 200):
-            rows |= {r["Id"]: r for r in self.client.query(head + "".join(group).removesuffix(" OR "))}
-        for row in rows.values():
-            self._mail(row)
+        patterns = [containing(address) for address in self.addresses]
+        received = [Test(name, patterns, like=True) for name in RECIPIENTS]
+        rows, more = self._select_many([("EmailMessage", columns, told), ("EmailMessage", columns, received)])
+        rows |= more
+        links = {i: linked(row, ("ParentId", "RelatedToId")) for i, row in rows.items()}
+        persons = self._persons(ids for ids in links.values() if not self._ours(ids))
+        for identifier, row in rows.items():
+            parents = self._parents(links[identifier], persons)
+            self._mail(row, parents, related.get(to_18(identifier)))
 
-    def _mail(self, row: Mapping[str, Any]) -> None:
+    def _related(self) -> dict[str, str]:
+        """Return e-mails that name a contact or lead of ours as sender or recipient, whatever address they show."""
+        if not self.layout.has("EmailMessageRelation"):
+            return {}
+        people = {i: owner for k in ("Contact", "Lead") for i, owner in self.parents[k].items()}
+        columns = ["Id", "IsDeleted", "EmailMessageId", "RelationId"]
+        rows = self._select("EmailMessageRelation", columns, Test("RelationId", people))
+        links = [(to_18(str(r["EmailMessageId"])), to_18(str(r["RelationId"]))) for r in rows.values()]
+        return {mail: people[person][0] for mail, person in links if ID.fullmatch(mail) and person in people}
+
+    def _mail(self, row: Mapping[str, Any], parents: Sequence[tuple[str, str]], related: str | None) -> None:
         """Place one e-mail: with a record of ours it is ours; without any record it goes with the first address that
         is ours alone.
 
         Only deleting helps (an e-mail that was sent cannot be updated), so several recipients do not make it ambiguous.
         """
         addresses = {fold(row.get("FromAddress"))}
-        for name in _RECIPIENTS:
-            addresses |= {fold(part) for part in str(row.get(name) or "").replace(",", ";").split(";")}
+        for name in RECIPIENTS:
+            addresses |= {_bare(part) for part in re.split("[;,]", str(row.get(name) or ""))}
         ours = sorted(a for a in addresses if self.users.get(a, set()) & set(self.people))
         alone = [a for a in ours if len(self.users[a]) == 1]
-        linked = [to_18(str(row[n])) for n in ("ParentId", "RelatedToId") if row.get(n)]
-        parents = [(k, i) for i in linked for k in ("Case", *PEOPLE) if i.startswith(PREFIXES[k])] or [
-            ("Case", i) for i in linked
-        ]
-        flat = {"Id": row["Id"], "IsDeleted": row.get("IsDeleted"), "SystemModstamp": row.get("SystemModstamp")}
-        if ours:
-            self._addressed("EmailMessage", {**flat, "address": (alone or ours)[0]}, parents, ("address",))
-
-    # -- what hangs on them --------------------------------------------------------------------------------------------
-    def _children(self, kind: str, name: str, parent_kinds: Sequence[str]) -> None:
-        owners = {
-            i: (account, MARKETING if kind == "CampaignMember" else dataset)
-            for k in parent_kinds for i, (account, dataset) in self.parents[k].items()
-        }  # fmt: skip
-        parents = {i: owner for i, owner in owners.items() if owner[1] in self.people[owner[0]].datasets}
-        for row in self.client.select(kind, ["Id", "IsDeleted", "SystemModstamp", name], name, parents):
-            account, dataset = parents[to_18(str(row[name]))]
-            self._claim(account, kind, row, dataset)
-
-    def _custom(self) -> None:
-        for custom in self.layout.custom_objects():
-            for name, kinds in custom.parents:
-                self._children(custom.name, name, kinds)
-            references = [name for name, _kinds in custom.parents]
-            columns = ["Id", "IsDeleted", "SystemModstamp", *references, *custom.emails]
-            for email in custom.emails:
-                for row in self.client.select(custom.name, columns, email, self.addresses):
-                    if to_18(str(row["Id"])) in self.parents[custom.name]:
-                        continue
-                    parents = [(custom.name, to_18(str(row[n]))) for n in references if row.get(n)]
-                    self._addressed(custom.name, row, parents, custom.emails)
-
-    def _files(self) -> None:
-        """Find files of the person; one that is also linked to somebody else's record stays, only its links go."""
-        if not self.layout.has("ContentDocumentLink"):
+        flat = {"Id": row["Id"], "IsDeleted": row.get("IsDeleted")}
+        if related and not ours:
+            if all(i in self.parents[k] for k, i in parents):
+                self._claim(related, "EmailMessage", row, CUSTOMER)
+            else:
+                self._residue([related], "EmailMessage", row)
             return
-        holders = {
-            i: owner for k in ("Account", "Contact", "Lead", "Case", "Task", "Event", "EmailMessage")
-            for i, owner in self.parents[k].items()
-        }  # fmt: skip
-        columns = ["Id", "IsDeleted", "SystemModstamp", "ContentDocumentId", "LinkedEntityId"]
-        documents: dict[str, tuple[str, str]] = {}
-        for row in self.client.select("ContentDocumentLink", columns, "LinkedEntityId", holders) if holders else []:
-            account, dataset = holders[to_18(str(row["LinkedEntityId"]))]
-            self._claim(account, "ContentDocumentLink", row, dataset)
-            document = to_18(str(row["ContentDocumentId"]))
-            if documents.get(document, ("", MARKETING))[1] == MARKETING:
-                documents[document] = (account, dataset)
-        if not documents:
-            return
-        shared = {
-            to_18(str(row["ContentDocumentId"]))
-            for row in self.client.select("ContentDocumentLink", columns, "ContentDocumentId", documents)
-            if not self._going(str(row["LinkedEntityId"]), holders) and not row.get("IsDeleted")
-        }
-        own = {d: o for d, o in documents.items() if d not in shared}
-        if own:
-            for row in self.client.select("ContentDocument", ["Id", "IsDeleted", "SystemModstamp"], "Id", own):
-                self._claim(*_with(own[to_18(str(row["Id"]))], "ContentDocument", row))
-
-    def _going(self, identifier: str, holders: Mapping[str, tuple[str, str]]) -> bool:
-        """Tell whether a link's record is nobody in particular, or goes itself."""
-        if identifier.startswith(OWNERS_OF_FILES):
-            return True
-        owner = holders.get(to_18(identifier))
-        return owner is not None and owner[1] in self.people[owner[0]].datasets
-
-    def _individuals(self) -> None:
-        """Find Individual records of which every user is the same account."""
-        found = dict(self.parents.pop("Individual", {}))
-        if not found or not self.layout.has("Individual"):
-            return
-        for kind, name in (("Contact", "IndividualId"), ("Lead", "IndividualId"), ("Account", "PersonIndividualId")):
-            if not self.layout.knows(kind, name, default=False):
-                continue
-            for row in self.client.select(kind, ["Id", "IsDeleted", name], name, list(found)):
-                individual = to_18(str(row[name]))
-                owner = self.parents[kind].get(to_18(str(row["Id"])))
-                if (
-                    not row.get("IsDeleted")
-                    and individual in found
-                    and (owner is None or owner[0] != found[individual][0])
-                ):
-                    del found[individual]
-        for row in (
-            self.client.select("Individual", ["Id", "IsDeleted", "SystemModstamp"], "Id", found) if found else []
-        ):
-            self._claim(*_with(found[to_18(str(row["Id"]))], "Individual", row))
-
-    # -- what was known before -----------------------------------------------------------------------------------------
-    def _strays(self) -> None:
-        """Look known ids up by themselves: a child whose parent is gone is found by nothing else."""
-        for kind, owners in self.known.items():
-            if kind in PEOPLE:
-                continue  # looked up with the people, where whose they are is decided anew
-            missing = [i for i in owners if i not in self.parents[kind]]
-            for row in (
-                self.client.select(kind, ["Id", "IsDeleted", "SystemModstamp"], "Id", missing) if missing else []
-            ):
-                self._claim(owners[to_18(str(row["Id"]))], kind, row, KNOWN)
-
-    def _histories(self) -> None:
-        """Count old values that field history keeps after their record is gone."""
-        for history, (name, kind) in HISTORIES.items():
-            if self.known[kind] and self.layout.has(history):
-                for row in self.client.select(history, ["Id", name], name, self.known[kind]):
-                    self.claims[self.known[kind][to_18(str(row[name]))]].histories += 1
+        address = (alone or ours or [""])[0]
+        self._addressed("EmailMessage", {**flat, "address": address}, parents, ("address",))
 
 
-_RECIPIENTS = ("ToAddress", "CcAddress", "BccAddress")
-
-
-def _like(address: str) -> str:
-    from simple_salesforce.format import format_soql
-
-    return str(format_soql("'%{:like}%'", address))
-
-
-def _with(owner: tuple[str, str], kind: str, row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any], str]:
-    return owner[0], kind, row, owner[1]
+def _bare(recipient: str) -> str:
+    """Return the address of one recipient, written alone or as `Name <address>`."""
+    inner = re.search(r"<([^<>]+)>", recipient)
+    return fold(inner[1] if inner else recipient)

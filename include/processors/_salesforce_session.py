@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,13 @@ from include.errors import ConfigurationError, ProcessorError, RateLimited, Refu
 
 T = TypeVar("T")
 NAME = "salesforce"
-DAY = 3600.0
+LONG = 3600.0
+"""Seconds to wait for a limit that lifts only with time: the daily calls are counted over a rolling 24 hours."""
+TRIES, PAUSE, PATIENCE = 3, 0.2, 5.0
+"""How often a read is asked again, after how many seconds, and how long a short limit is sat out in place."""
+QUERY_SECONDS = 125.0
+"""Seconds to wait for an answer: a query may run for two minutes before it is given up (SOQL limits)."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 CODE = re.compile(r"[A-Z][A-Z0-9_]{2,59}")
 BULK_CODES = frozenset(
     {
@@ -49,6 +56,8 @@ PASSING = frozenset(
     }
 )  # fmt: skip
 """Errors that say nothing about the request itself: the next run asks again."""
+SAME_AGAIN = frozenset({"QUERY_TIMEOUT", "INVALID_QUERY_LOCATOR", "no_answer_in_time"})
+"""What the same request would meet again at once."""
 LATER = frozenset({"TXN_SECURITY_METERING_ERROR", "EXCEEDEDQUOTA"})
 EXPIRED = frozenset({"INVALID_SESSION_ID", "INVALIDSESSIONID"})
 
@@ -72,7 +81,7 @@ class _Seen:
 class _Adapter(HTTPAdapter):
     """Sends everything to `endpoint_url` when there is one, always with a time-out, and never again on its own."""
 
-    def __init__(self, endpoint_url: str | None, timeout: float) -> None:
+    def __init__(self, endpoint_url: str | None, timeout: tuple[float, float]) -> None:
         super().__init__(max_retries=0)
         self.endpoint_url, self.timeout, self.seen = endpoint_url, timeout, _Seen()
 
@@ -97,11 +106,17 @@ def clean_code(code: object) -> str:
 class Session:
     """Logs in and runs calls; every method raises only our errors."""
 
-    def __init__(self, connection: Connection, *, daily_share: float = 0.9, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._connection, self._daily_share = connection, daily_share
-        self._adapter = _Adapter(connection.endpoint_url, timeout)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        daily_share: float = 0.9,
+        patience: float = QUERY_SECONDS,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connection, self._daily_share, self._go_on = connection, daily_share, go_on
+        self._adapter = _Adapter(connection.endpoint_url, (TIMEOUT_SECONDS, patience))
         self._sf: Any = None
-        self.requests = 0
         for vendor in (
             "urllib3",
             "simple_salesforce",
@@ -161,6 +176,12 @@ class Session:
         self._sf = self._guard(log_in)
         self._sf._salesforce_login_partial = None  # its own refresh can loop for ever; ours logs in once
 
+    def token_bytes(self) -> int:
+        """Return how long the token in each request's headers is; tokens that are JWTs take kilobytes."""
+        if self._sf is None:
+            self._login()
+        return len(self._sf.session_id.encode())
+
     # -- calling -------------------------------------------------------------------------------------------------------
     def _call(self, work: Callable[[Any], T]) -> T:
         """Run one call; after an expired token log in once and run it again (a 401 means that nothing was done)."""
@@ -179,17 +200,35 @@ class Session:
             NAME, "INVALID_SESSION_ID", status=401, advice="A fresh token is refused too: check the API user."
         )
 
+    def _ask(self, work: Callable[[Any], T]) -> T:
+        """Run one read; no answer, or a limit that passes in seconds, is asked again a few times."""
+        for attempt in range(1, TRIES):
+            try:
+                return self._call(work)
+            except Unreachable as error:
+                if error.code in SAME_AGAIN:
+                    raise
+                time.sleep(PAUSE * attempt)
+            except RateLimited as limited:
+                if limited.retry_after > PATIENCE:
+                    raise
+                time.sleep(limited.retry_after)
+        return self._call(work)
+
+    def shielded(self, work: Callable[[], T]) -> T:
+        """Run what reads answers; one that lacks what was asked for is no answer, and its text stays here."""
+        return self._guard(work)
+
     def _spare_the_daily_limit(self) -> None:
         match = re.search(r"api-usage=(\d+)/(\d+)", self._adapter.seen.headers.get("Sforce-Limit-Info", ""))
         if match and int(match[2]) > 0 and int(match[1]) / int(match[2]) >= self._daily_share:
             self._adapter.seen = _Seen()
-            raise RateLimited(NAME, retry_after=DAY, code="daily_api_share", status=None)
+            raise RateLimited(NAME, retry_after=LONG, code="daily_api_share", status=None)
 
     def _guard(self, work: Callable[[], T]) -> T:
         """Run `work`; raise ours *after* the handler so that no vendor exception hangs on to it."""
         from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
 
-        self.requests += 1
         failure: ProcessorError
         try:
             return work()
@@ -238,19 +277,25 @@ class Session:
         code = clean_code(known.get("errorCode", "unrecognised"))
         word = code.upper()
         failure: ProcessorError
+        request_id = self._request_id()
         if status == 429 or word == "REQUEST_LIMIT_EXCEEDED" or word in LATER:
             failure = self._limited(code, status, str(known.get("message", "")))
         elif status >= 500 or status in {0, 406, 420} or word in PASSING:
-            failure = Unreachable(NAME, code, status=status or None)
+            failure = Unreachable(NAME, code, status=status or None, request_id=request_id)
         elif status == 401 or word in EXPIRED:
-            failure = Expired(NAME, code, status=status)
+            failure = Expired(NAME, code, status=status, request_id=request_id)
         elif not known and status not in {403, 410, 414, 431}:
-            failure = Unreachable(NAME, "not_json", status=status)
+            failure = Unreachable(NAME, "not_json", status=status, request_id=request_id)
         else:
-            failure = Rejected(
-                NAME, code, status=status, advice="Check the API user's permissions and the API version."
-            )
+            advice = "Check the API user's permissions and the API version."
+            failure = Rejected(NAME, code, status=status, request_id=request_id, advice=advice)
         return failure
+
+    def _request_id(self) -> str | None:
+        """Return the answer's request id for the vendor's support, where the edge gave one that quotes nobody."""
+        headers = self._adapter.seen.headers
+        found = headers.get("X-SFDC-Request-Id") or headers.get("X-Request-Id") or ""
+        return found if REQUEST_ID.fullmatch(found) else None
 
     def _limited(self, code: str, status: int, message: str) -> RateLimited:
         """The concurrent limit passes in seconds; the rolling 24-hour limit only with time."""
@@ -258,7 +303,7 @@ class Session:
             return RateLimited(
                 NAME, retry_after=_retry_after(self._adapter.seen.headers), code="rate_limited", status=429
             )
-        wait = 30.0 if "concurrent" in message.lower() else DAY
+        wait = 30.0 if "concurrent" in message.lower() else LONG
         return RateLimited(NAME, retry_after=wait, code=code, status=status)
 
 

@@ -7,16 +7,17 @@ from contextlib import suppress
 from typing import Any
 
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Result, Work
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Result, Work
 from include.processors._stripe_api import Api, Declined, safe_id
-from include.processors._stripe_find import Dealings, Finder, settled
+from include.processors._stripe_dealings import ENDED, Ledger, reference, settlement_of, with_late
+from include.processors._stripe_find import BALANCES, Finder
 
-ENDED = frozenset({"canceled", "incomplete_expired"})
 CANCELABLE = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 CUSTOMER_FIELDS = (
-    "address", "business_name", "description", "email", "individual_name", "name", "phone", "preferred_locales",
-    "shipping",
+    "address", "business_name", "description", "email", "individual_name", "name", "phone", "shipping",
 )  # fmt: skip
+NEUTRAL_LOCALES = ["en"]
+"""Preferred languages are a list that takes no empty value; one that says nothing stands in for it."""
 BLANK_SHIPPING: dict[str, Any] = {
     "name": "-",
     "phone": "",
@@ -29,61 +30,127 @@ REDACTED = "[redacted]"
 
 BLANK_BILLING: dict[str, Any] = {"address": "", "email": "", "name": "", "phone": ""}
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
-SAMPLE = 10
 
 
 class Eraser:
     """Ends, detaches, blanks and deletes what was located."""
 
-    def __init__(self, api: Api, finder: Finder, *, invoice_usage: bool) -> None:
-        self.api, self.finder, self.invoice_usage = api, finder, invoice_usage
+    def __init__(self, api: Api, finder: Finder, ledger: Ledger) -> None:
+        self.api, self.finder, self.ledger = api, finder, ledger
         self._final: set[tuple[Any, Any]] = set()  # states in which Stripe said that it takes no more than `rest`
 
-    def _living(self, locator: Mapping[str, Any], **params: Any) -> list[dict[str, Any]]:
+    def _living(self, locator: Mapping[str, Any], expand: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return the located customers that are not deleted yet."""
-        rows = [self.finder.customer(key, **params) for key in locator.get("customers", ())]
+        rows = [self.finder.customer(key, expand) for key in locator.get("customers", ())]
         return [row for row in rows if row.get("deleted") is not True]
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
     def cancel_subscriptions(self, work: Work) -> Result:
-        """End the subscriptions, with a last invoice over the usage owed; what must wait first, waits."""
-        for customer in self._living(work.locator):
-            stopped = self._stopped(work, customer)
-            if stopped:
-                return stopped
-            rows = self.api.pages("/v1/subscriptions", customer=customer["id"], status="all")
-            running = [row for row in rows if row.get("status") not in ENDED]
-            for row in running:
-                self._cancel(row["id"])
-            stopped = self._stopped(work, customer) if running else None
-            if stopped:
-                return stopped
-        return Result(work.disposal_id, Outcome.ACCEPTED)
+        """End what is running or to begin, with a last invoice over the usage owed; what must wait first, waits."""
+        living = self._living(work.locator, BALANCES)
+        if not living:
+            return Result(work.disposal_id, Outcome.ACCEPTED)  # what came since waits for redaction's own look
+        stopped = self._stopped(work, living)
+        if stopped:
+            return stopped
+        ended = 0
+        for customer in living:
+            key = customer["id"]
+            for row in self.api.pages("/v1/subscription_schedules", optional=True, customer=key):
+                if row.get("status") == "not_started":  # one that runs ends with its subscription
+                    self._cancel_schedule(row["id"])
+            for row in self.api.pages("/v1/subscriptions", customer=key, status="all"):
+                if row.get("status") not in ENDED:
+                    self._cancel(row["id"])
+                    ended += 1
+        stopped = self._stopped(work, self._living(work.locator, BALANCES)) if ended else None
+        return stopped or Result(work.disposal_id, Outcome.ACCEPTED)
 
-    def _stopped(self, work: Work, customer: dict[str, Any]) -> Result | None:
-        """Return what keeps this customer: a hold, or a dealing that came after the extract and is not archived yet."""
-        done = Dealings()
-        self.finder.balance(done, customer)
-        self.finder.of_customer(done, customer["id"])
+    def _stopped(self, work: Work, living: Sequence[Mapping[str, Any]]) -> Result | None:
+        """Return what keeps this person: a hold, or a dealing that came after the extract and is not archived yet.
+
+        While nobody is deleted the person is located anew; afterwards the locator is all that knows them.
+        """
+        done = self.ledger.again(work.locator, work.settled)
+        for customer in living:
+            self.ledger.of_living(done, customer)
         if done.holds:
             return Result(work.disposal_id, Outcome.BLOCKED, code=sorted(done.holds)[0])
-        seen = {*work.locator.get("charges", ()), *work.locator.get("invoices", ())}
-        if {c["id"] for c in done.charges} | settled(done.invoices) <= seen:
+        new, owed = done.beyond(work.locator), set(done.owed) - set(work.locator.get("owed", ()))
+        if not new and not owed:
             return None
-        return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
+        if len(living) == len(work.locator.get("customers", ())):
+            return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
+        locator = {**with_late(work.locator, done, new), "owed": sorted({*work.locator.get("owed", ()), *owed})}
+        return Result(work.disposal_id, Outcome.AWAITING, code=NOT_ARCHIVED, locator=locator)
 
     def _cancel(self, key: str) -> None:
         path = f"/v1/subscriptions/{safe_id(key)}"
         try:
-            self.api.delete(path, invoice_now=self.invoice_usage, prorate=False)
+            self.api.delete(path, invoice_now=self.ledger.policy.invoice_usage_on_cancel, prorate=False)
         except Declined:  # a repeated cancel answers 404: the state is read, not guessed
             if self.api.get(path).get("status") not in ENDED:
                 raise
 
+    def _cancel_schedule(self, key: str) -> None:
+        path = f"/v1/subscription_schedules/{safe_id(key)}"
+        try:
+            self.api.post(f"{path}/cancel", {"invoice_now": False, "prorate": False})
+        except Declined:
+            if self.api.get(path).get("status") not in {"canceled", "completed", "released"}:
+                raise
+
+    # -- invoices whose debt was released --------------------------------------------------------------------------
+    def settle_invoices(self, work: Work) -> Result:
+        """Close the invoices whose debt two people released: as paid outside Stripe, or written off.
+
+        A draft of nobody's subscription is deleted when written off; any other draft is made final first. An invoice
+        that no release covers (any more) is not touched: the first step finds it and waits.
+        """
+        for key in work.locator.get("owed", ()):
+            invoice = self._invoice(key)
+            if invoice is None or invoice.get("status") not in {"draft", "open"}:
+                continue
+            settlement = settlement_of(invoice, work.settled)
+            if settlement is None:
+                return Result(work.disposal_id, Outcome.BLOCKED, code=f"{invoice['status']}_invoice")
+            self._close(invoice, settlement.reason)
+            after = self._invoice(key)
+            if after is not None and after.get("status") in {"draft", "open"}:
+                return Result(work.disposal_id, Outcome.FAILED, code="invoice_still_open")
+        return Result(work.disposal_id, Outcome.ACCEPTED)
+
+    def _invoice(self, key: str) -> dict[str, Any] | None:
+        """Return an invoice as it is now, or None where it was deleted."""
+        try:
+            row = self.api.get(f"/v1/invoices/{safe_id(key)}")
+        except Declined as declined:
+            if declined.missing:
+                return None
+            raise
+        return None if row.get("deleted") is True else row
+
+    def _close(self, invoice: Mapping[str, Any], reason: str) -> None:
+        path = f"/v1/invoices/{safe_id(invoice['id'])}"
+        if invoice.get("status") == "draft":
+            if reason == "written_off":
+                try:
+                    self.api.delete(path)
+                    return
+                except Declined as declined:  # a subscription's draft cannot be deleted
+                    if declined.missing:
+                        return
+            if self.api.post(f"{path}/finalize", {"auto_advance": False}).get("status") != "open":
+                return  # one over nothing is paid by being final
+        if reason == "paid":
+            self.api.post(f"{path}/pay", {"paid_out_of_band": True})
+        else:
+            self.api.post(f"{path}/void")
+
     # -- detach ----------------------------------------------------------------------------------------------------
     def detach(self, work: Work) -> Result:
         """Detach cards and legacy sources, delete tax ids, cancel cards that were begun to be set up."""
-        for customer in self._living(work.locator, expand=["sources", "tax_ids"]):
+        for customer in self._living(work.locator, ("sources", "tax_ids")):
             path = f"/v1/customers/{safe_id(customer['id'])}"
             for part in ("payment_methods", "sources", "tax_ids"):
                 rows = self._attached(path, part, customer.get(part))
@@ -124,11 +191,12 @@ class Eraser:
         The opaque account id stays (or is set) on the customer until it is deleted. Without it a customer whose
         e-mail is gone could not be found again, should a hold stop the deletion.
         """
-        living = self._living(work.locator)
+        living = self._living(work.locator, ("tax",))
         for customer in living:
             changes = self._customer_changes(customer, work.account_id)
             if changes:
                 self.api.post(f"/v1/customers/{safe_id(customer['id'])}", changes)
+            self._close_sessions(customer["id"])
         unblanked, owners = 0, {customer["id"] for customer in living}
         for kind, path, no_shipping in (
             ("charges", "/v1/charges", BLANK_SHIPPING),
@@ -137,12 +205,29 @@ class Eraser:
             for row in self._payments(path, living, work.locator.get(kind, ())):
                 one = f"{path}/{safe_id(row['id'])}"
                 unblanked += not self._blank(one, row, no_shipping)
-                if kind == "intents" and row.get("status") in CANCELABLE and row.get("customer") in owners:
-                    self.api.post(f"{one}/cancel")
+                if kind == "intents" and row.get("status") in CANCELABLE and reference(row.get("customer")) in owners:
+                    self._cancel_intent(one)
         return Result(work.disposal_id, Outcome.ACCEPTED, code="left_to_redaction" if unblanked else None)
+
+    def _close_sessions(self, customer: str) -> None:
+        """Expire open Checkout Sessions: their payments can be cancelled in no other way."""
+        for row in self.api.pages("/v1/checkout/sessions", customer=customer, status="open"):
+            with suppress(Declined):  # it may be paid or expired by now; its payment is read again
+                self.api.post(f"/v1/checkout/sessions/{safe_id(row['id'])}/expire")
+
+    def _cancel_intent(self, path: str) -> None:
+        try:
+            self.api.post(f"{path}/cancel")
+        except Declined:  # its session may have ended it meanwhile
+            if self.api.get(path).get("status") in CANCELABLE:
+                raise
 
     def _customer_changes(self, customer: Mapping[str, Any], account_id: str) -> dict[str, Any]:
         changes: dict[str, Any] = {name: "" for name in CUSTOMER_FIELDS if customer.get(name)}
+        if customer.get("preferred_locales") not in (None, [], NEUTRAL_LOCALES):
+            changes["preferred_locales"] = NEUTRAL_LOCALES
+        if (customer.get("tax") or {}).get("ip_address"):
+            changes["tax"] = {"ip_address": ""}
         settings = customer.get("invoice_settings") or {}
         printed = {name: "" for name in ("custom_fields", "footer") if settings.get(name)}
         if printed:
@@ -201,7 +286,7 @@ class Eraser:
     def delete_customer(self, work: Work) -> Result:
         """Delete the customers and read each back at once: the next look may be months away."""
         deleted = set(work.locator.get("deleted", ()))
-        for customer in self._living(work.locator):
+        for customer in self._living(work.locator, BALANCES):
             key = customer["id"]
             try:
                 reply = self.api.delete(f"/v1/customers/{safe_id(key)}")
@@ -209,7 +294,13 @@ class Eraser:
                     deleted.add(key)
             except Declined as declined:  # 404 on a delete proves nothing; the customer is read below
                 if not declined.missing:
-                    raise
+                    # Stripe deletes no customer that has a cash balance, not even one of nothing.
+                    code = "cash_balance" if customer.get("cash_balance") else declined.code
+                    return Result(
+                        work.disposal_id, Outcome.FAILED, code=f"deletion_refused_{code}"[:80],
+                        http_status=declined.status, locator={**work.locator, "deleted": sorted(deleted)},
+                        needs_person=bool(customer.get("cash_balance")),
+                    )  # fmt: skip
         locator = {**work.locator, "deleted": sorted(deleted)}
         if not all(self.is_gone(key, locator) for key in work.locator.get("customers", ())):
             return Result(work.disposal_id, Outcome.FAILED, code="still_present", locator=locator)
@@ -227,15 +318,3 @@ class Eraser:
                 return key in locator.get("deleted", ())
             raise
         return row.get("deleted") is True and row.get("id") == key
-
-    def shows_email(self, charges: Sequence[str]) -> bool:
-        """Return whether any of the newest charges still shows an e-mail address after redaction."""
-        for key in list(charges)[-SAMPLE:]:
-            try:
-                row = self.api.get(f"/v1/charges/{safe_id(key)}")
-            except Declined:
-                continue
-            texts = ((row.get("billing_details") or {}).get("email"), row.get("receipt_email"))
-            if any("@" in str(text or "") for text in texts):
-                return True
-        return False

@@ -24,7 +24,7 @@ def http_client(address: str | None, timeout: float, seen: Seen) -> Any:
     """Return an HTTP client for the SDK; `seen` is told status and headers of an answer, whatever its body is."""
     import stripe
 
-    pool = _pool(address, timeout, stripe.ca_bundle_path, str(urlsplit(stripe.DEFAULT_API_BASE).hostname))
+    pool = pool_for(address, timeout)
 
     class Client(stripe.HTTPClient):  # type: ignore[misc]  # the SDK loads its classes lazily, untyped
         name = "urllib3"
@@ -46,6 +46,13 @@ def http_client(address: str | None, timeout: float, seen: Seen) -> Any:
             pool.clear()
 
     return Client()
+
+
+def pool_for(address: str | None, timeout: float) -> urllib3.PoolManager:
+    """Return connections to Stripe, or to the address all traffic goes to instead."""
+    import stripe
+
+    return _pool(address, timeout, stripe.ca_bundle_path, str(urlsplit(stripe.DEFAULT_API_BASE).hostname))
 
 
 def _pool(address: str | None, timeout: float, authorities: str, host: str) -> urllib3.PoolManager:

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from include.errors import Unreachable
 from include.outcomes import Outcome
-from include.processors import Result, Work
+from include.processors import NOT_ARCHIVED, Result, Work
 from include.processors._stripe_api import Api, Declined, safe_id
 from include.processors._stripe_batch import each
-from include.processors._stripe_find import Finder, seoul_date
+from include.processors._stripe_dealings import AFTER_SALE, SEOUL, Ledger, seoul_date, with_late
+from include.processors._stripe_policy import Policy
 
 JOBS = "/v1/privacy/redaction_jobs"
 MAX_IDS = 10
@@ -30,17 +34,32 @@ RUNNING = frozenset({"created", "validating", "redacting", "canceling"})
 ERROR_CODES = frozenset(
     {"invalid_state", "invalid_cascading_source", "invalid_file_purpose", "locked_by_other_job", "too_many_objects"}
 )
+OBJECT_KINDS = frozenset(
+    {
+        "bank_account", "card", "charge", "checkout_session", "credit_note", "customer", "dispute", "file", "invoice",
+        "invoiceitem", "mandate", "payment_intent", "payment_method", "quote", "refund", "setup_intent", "source",
+        "subscription", "subscription_schedule", "tax_id",
+    }
+)  # fmt: skip
+MAX_ERRORS = 200
+LOOK_BACK = timedelta(days=400)
 
 Roots = dict[str, list[str]]
 
 
-def roots(locator: Mapping[str, Any]) -> list[Roots]:
-    """Return the ids to redact, at most ten to a job: customers pull everything below them in."""
+def window_of(policy: Policy) -> timedelta:
+    """Return how long after the newest payment nothing is redacted: the policy's window, never less than Stripe's."""
+    return max(timedelta(days=policy.dispute_window_days), YOUNGEST)
+
+
+def roots(locator: Mapping[str, Any], covered: Collection[tuple[str, str]] = ()) -> list[Roots]:
+    """Return the ids to redact that no job covers yet, at most ten to a job; a customer pulls in all that is below."""
     named = [
         *(("customers", key) for key in [*locator.get("customers", ()), *locator.get("gone", ())]),
         *(("payment_intents", key) for key in locator.get("guest_intents", ())),
         *(("checkout_sessions", key) for key in locator.get("sessions", ())),
     ]
+    named = [pair for pair in named if pair not in covered]
     groups = []
     for start in range(0, len(named), MAX_IDS):
         group: Roots = {}
@@ -66,57 +85,64 @@ def pairs(group: Roots) -> set[tuple[str, str]]:
 class Redactor:
     """Creates and finishes redaction jobs for located people."""
 
-    def __init__(
-        self, api: Api, finder: Finder, as_of: date, *, window: timedelta, poll_seconds: float, threads: int = 1
-    ) -> None:
-        self.api, self.finder, self.as_of = api, finder, as_of
-        self.window, self.poll_seconds, self.threads = window, poll_seconds, threads
+    def __init__(self, api: Api, ledger: Ledger, policy: Policy, as_of: date) -> None:
+        self.api, self.ledger, self.as_of = api, ledger, as_of
+        self.window = window_of(policy)
+        self.request_days = timedelta(days=policy.manual_request_days)
+        self.poll_seconds, self.threads = policy.poll_seconds, policy.threads
 
     # -- create ----------------------------------------------------------------------------------------------------
     def create(self, work: Work) -> Result:
         """Make sure there is a job for everything located and return the job ids to be stored."""
-        locator = dict(work.locator)
+        locator = {k: v for k, v in work.locator.items() if k not in ("late", "errors")}
         waits = self._too_early(work, locator)
         if waits:
             return waits
         jobs = [dict(job) for job in locator.get("jobs", ())]
-        for group in roots(locator):
-            covered = {pair for job in jobs for pair in pairs(job["objects"])}
-            if pairs(group) <= covered:
-                continue
+        covered = {pair for job in jobs for pair in pairs(job["objects"])}
+        for group in roots(locator, covered):
             try:
-                job = self._create(work, group, len(jobs))
+                jobs.append(self._create(work, group, len(jobs)))
             except Declined as declined:
                 if declined.unrecognized:
-                    return Result(
-                        work.disposal_id, Outcome.ACCEPTED, code="redaction_not_enabled", http_status=declined.status,
-                        locator={**locator, "redaction": "not_enabled"},
-                    )  # fmt: skip
+                    return self._not_enabled(work, locator, declined.status)
                 return Result(
                     work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
                     locator={**locator, "jobs": jobs}, needs_person=declined.missing,
                 )  # fmt: skip
-            jobs.append(job)
+        locator |= {"jobs": jobs, "redaction": "job"}
+        return Result(work.disposal_id, Outcome.ACCEPTED, code="redaction_job_made", locator=locator)
+
+    def _not_enabled(self, work: Work, locator: Mapping[str, Any], status: int) -> Result:
+        due = locator.get("request_due") or (self.as_of + self.request_days).isoformat()
         return Result(
-            work.disposal_id,
-            Outcome.ACCEPTED,
-            code="redaction_job_made",
-            locator={**locator, "jobs": jobs, "redaction": "job"},
-        )
+            work.disposal_id, Outcome.ACCEPTED, code="redaction_not_enabled", http_status=status,
+            locator={**locator, "redaction": "not_enabled", "request_due": due},
+        )  # fmt: skip
+
+    def enabled(self) -> bool:
+        """Return whether Stripe knows redaction jobs on this account."""
+        try:
+            self.api.get(JOBS, preview=True, limit=1)
+        except Declined as declined:
+            if declined.unrecognized:
+                return False
+            raise
+        return True
 
     def _too_early(self, work: Work, locator: Mapping[str, Any]) -> Result | None:
-        """Return AWAITING while a refund or dispute is open or young: redaction would forfeit it."""
-        newest = 0
-        for key in locator.get("charges", ()):
-            try:
-                charge = self.api.get(f"/v1/charges/{safe_id(key)}", expand=["refunds"])
-            except Declined:  # already redacted or never ours to see: the job's own validation speaks
-                continue
-            codes, began = self.finder.after_sale(charge)
-            if codes:
-                return Result(work.disposal_id, Outcome.AWAITING, code=codes[0], until=self.as_of + DAY)
-            newest = max(newest, began)
-        due = seoul_date(newest) + self.window if newest else self.as_of
+        """Return AWAITING while a refund or dispute is open or young (redaction would forfeit it), or not archived."""
+        done = self.ledger.again(locator, work.settled)
+        open_codes = [code for code in done.holds if code in AFTER_SALE]
+        if open_codes:
+            return Result(work.disposal_id, Outcome.AWAITING, code=open_codes[0], until=self.as_of + DAY)
+        late = done.beyond(locator)
+        if late:
+            return Result(
+                work.disposal_id, Outcome.AWAITING, code=NOT_ARCHIVED, until=self.as_of + DAY,
+                locator=with_late(locator, done, late),
+            )  # fmt: skip
+        due = seoul_date(done.newest) + self.window if done.newest else self.as_of
         if due > self.as_of:
             return Result(work.disposal_id, Outcome.AWAITING, code="young_refund_or_dispute", until=due)
         return None
@@ -126,27 +152,38 @@ class Redactor:
         seed = f"{work.disposal_id}|redact|{number}|{sorted(pairs(group))}|{self.as_of.toordinal()}"
         try:
             job = self.api.post(JOBS, wish, key=hashlib.sha256(seed.encode()).hexdigest(), preview=True)
-        except Declined as declined:
-            if declined.unrecognized:
+        except (Declined, Unreachable) as error:
+            if isinstance(error, Declined) and error.unrecognized:
                 raise
-            known = self._known_job(group)
+            known = self.known_job(group, work.locator)
             if known is None:
                 raise
             job = known
         return {"id": str(job["id"]), "objects": group}
 
-    def _known_job(self, group: Roots) -> dict[str, Any] | None:
+    def known_job(self, group: Roots, locator: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the live job that holds this group, made by a call whose answer never came.
 
-        One with foreign ids in it is only followed when somebody has already run it.
+        Jobs are listed newest first, no further back than long before anybody was located. One with foreign ids in it
+        is only followed when somebody has already run it.
         """
         wanted = pairs(group)
-        for job in self.api.pages(JOBS, preview=True):
+        located = date.fromisoformat(locator.get("located_on") or self.as_of.isoformat())
+        since = datetime.combine(min(located, self.as_of) - LOOK_BACK, datetime.min.time(), SEOUL)
+        for job in self.api.newest(JOBS, int(since.timestamp()), preview=True):
             held = job_roots(job)
             theirs = not held <= wanted and job.get("status") not in {"redacting", "succeeded"}
             if wanted <= held and job.get("status") not in {"canceled", "canceling"} and not theirs:
                 return job
         return None
+
+    def found(self, locator: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the jobs of what was located whose ids were never stored: a reply was lost, or our process died."""
+        jobs = []
+        for group in roots(locator):
+            known = self.known_job(group, locator)
+            jobs += [{"id": str(known["id"]), "objects": group}] if known else []
+        return jobs
 
     # -- run -------------------------------------------------------------------------------------------------------
     def finish(self, works: Sequence[Work]) -> list[Result]:
@@ -202,9 +239,8 @@ class Redactor:
                 return Result(work.disposal_id, Outcome.FAILED, code="redaction_foreign_ids", needs_person=True)
             self.api.post(f"{path}/run", {}, preview=True)
         elif status == "failed":
-            codes = self._codes(job, path)
             if job["id"] in revalidated:
-                return self._refused(work, codes)
+                return self._refused(work, self._errors(job, path))
             revalidated.add(job["id"])
             self.api.post(f"{path}/validate", {}, preview=True)
         elif status == "canceled":
@@ -213,29 +249,38 @@ class Redactor:
             return Result(work.disposal_id, Outcome.FAILED, code="redaction_unknown_status", needs_person=True)
         return None
 
-    def _codes(self, job: Mapping[str, Any], path: str) -> list[str]:
+    def _errors(self, job: Mapping[str, Any], path: str) -> list[dict[str, str]]:
+        """Return why a job was refused, object by object; only the encrypted locator may hold this."""
         shown = job.get("validation_errors")
         if isinstance(shown, dict) and shown.get("has_more") is False:
             rows = shown.get("data") or []
         else:
             rows = self.api.pages(f"{path}/validation_errors", preview=True)
-        return sorted({row.get("code") if row.get("code") in ERROR_CODES else "other" for row in rows})
+        found = []
+        for row in rows:
+            culprit = row.get("erroring_object") or {}
+            kind = str(culprit.get("object_type") or "").replace(".", "_")
+            found.append({
+                "code": row["code"] if row.get("code") in ERROR_CODES else "other",
+                "kind": kind if kind in OBJECT_KINDS else "other_object",
+                "id": str(culprit.get("id") or ""),
+            })  # fmt: skip
+        return found
 
-    def _refused(self, work: Work, codes: Sequence[str]) -> Result:
+    def _refused(self, work: Work, errors: Sequence[Mapping[str, str]]) -> Result:
+        codes = sorted({error["code"] for error in errors})
         code = f"redaction_{codes[0]}" if codes else "redaction_failed"
+        counts = dict(Counter(f"{error['kind']}.{error['code']}" for error in errors))
         if "locked_by_other_job" in codes:
-            jobs = []
-            for group in roots(work.locator):
-                known = self._known_job(group)
-                jobs += [{"id": known["id"], "objects": group}] if known else []
-            return self._again(work, code, jobs)
-        return Result(work.disposal_id, Outcome.FAILED, code=code)
+            return replace(self._again(work, code, self.found(work.locator)), counts=counts)
+        return Result(
+            work.disposal_id, Outcome.FAILED, code=code, counts=counts,
+            locator={**work.locator, "errors": list(errors)[:MAX_ERRORS]},
+        )  # fmt: skip
 
     def _again(self, work: Work, code: str, jobs: Sequence[Mapping[str, Any]]) -> Result:
         """Forget dead jobs and make the missing ones; they are run on a later call, when their ids are stored."""
-        made = self.create(Work(
-            work.disposal_id, work.account_id, work.scope_id, work.datasets, {**work.locator, "jobs": list(jobs)}
-        ))  # fmt: skip
+        made = self.create(replace(work, locator={**work.locator, "jobs": list(jobs)}))
         if made.outcome is not Outcome.ACCEPTED or (made.locator or {}).get("redaction") == "not_enabled":
             return made
         return Result(work.disposal_id, Outcome.AWAITING, code=code, until=self.as_of + DAY, locator=made.locator)

@@ -1,74 +1,33 @@
-"""The way to Zendesk's API: zenpy's transport behind an adapter that keeps traffic, waiting and errors in our hands.
-
-zenpy follows `links.next` wherever it points, sleeps through any `Retry-After`, breaks on one that is a date, and
-quotes whole replies in its exceptions. So every call goes through `Gate`, which sends to one host only, waits little,
-and raises our errors before zenpy sees the reply; replies are read as plain JSON, past zenpy's cache. Zendesk publishes
-no idempotency key: only reads, and calls answered 429 (not carried out), are repeated here.
-"""
+"""The way to Zendesk's API: zenpy's transport behind `Gate`, read as plain JSON, past zenpy's cache."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from include.connections import TIMEOUT_SECONDS, Connection
-from include.errors import ConfigurationError, Refused, Unreachable
-from include.errors import RateLimited as RateLimitedError
+from include.errors import ConfigurationError, RateLimited, Refused, Unreachable
+from include.processors import _zendesk_gate as gate
+from include.processors._zendesk_gate import NAME, PATIENCE, Answer, Gate, Row, read
 
-NAME = "zendesk"
 CHUNK = 100  # ids per bulk call, Zendesk's maximum
-PATIENCE = 20.0  # longest single wait inside a task
-WAITS = 60.0  # longest wait altogether
 JOB_SECONDS = 120.0
-RETRY_PAUSES = (0.5, 2.0)
 LOTS = {"api": 20, "purge_user": 10, "export": 10, "deleted_listing": 1}  # small, as an abandoned lot is lost
-UNSTATED = 60.0  # a 429 that names no time: the published limits count by the minute
+DEEP = 100  # beyond this page the list of deleted tickets allows half as many requests
 
-CODES = frozenset(
-    {"RecordNotFound", "RecordInvalid", "TooManyJobs", "TooManyValues", "InvalidEndpoint", "Forbidden", "invalid"}
-)
-
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One reply that says something: its status and JSON body (None for 204)."""
-
-    status: int
-    body: Any = field(repr=False)
-    digest: str = ""
-
-    @property
-    def code(self) -> str:
-        """Zendesk's error word if it is one of the known ones; never its description, which quotes people."""
-        word = self.body.get("error") if isinstance(self.body, dict) else None
-        return word if isinstance(word, str) and word in CODES else f"http_{self.status}"
-
-    def rows(self, key: str) -> list[Row]:
-        """Return the list under `key`; a reply without it says nothing."""
-        found = self.body.get(key) if isinstance(self.body, dict) else None
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            raise Unreachable(NAME, "unexpected_shape", status=self.status)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
-    """The end of a background job: `status` is Zendesk's word, or `lost` where nobody can tell."""
+    """The end of a background job: Zendesk's word, or `missing` (404), `refused` (409, 422), `lost` (no answer)."""
 
     status: str
     results: Any = field(default=None, repr=False)
@@ -80,113 +39,15 @@ class Job:
         return self.status == "completed" and isinstance(self.results, dict) and self.results.get("success") is True
 
 
-def sleep(seconds: float) -> None:
-    """Wait; tests replace this."""
-    time.sleep(seconds)
-
-
-def retry_after(headers: Any, now: float | None = None) -> float:
-    """Return the seconds a 429 asks for: a number, an HTTP date, `ratelimit-reset`, or a minute when it names none."""
-    text = str(headers.get("Retry-After") or headers.get("ratelimit-reset") or "").strip()
-    if not text:
-        return UNSTATED
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return max(float(text), 0.1)
-    try:
-        until = parsedate_to_datetime(text)
-        sent = headers.get("Date")
-        start = parsedate_to_datetime(sent).timestamp() if sent and now is None else (now or time.time())
-    except ValueError:
-        return UNSTATED
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(until.timestamp() - start, 0.1)
-
-
-class Gate(HTTPAdapter):
-    """Sends to the vendor's host, or to `endpoint_url` instead, and nowhere else; raises our errors for what fails."""
-
-    def __init__(self, host: str, endpoint_url: str | None) -> None:
-        super().__init__(max_retries=0)
-        self.host, self.endpoint, self.waited = host, urlsplit(endpoint_url) if endpoint_url else None, 0.0
-
-    def address(self, url: str) -> str:
-        """Return where to really send: links name the vendor's host, or that of the endpoint."""
-        parts, target = urlsplit(url), self.endpoint
-        vendor = parts.scheme == "https" and parts.netloc.lower() == self.host
-        if target is None and vendor:
-            return url
-        if target is not None and (vendor or (parts.scheme, parts.netloc) == (target.scheme, target.netloc)):
-            prefix = target.path.rstrip("/")
-            path = parts.path if prefix and parts.path.startswith(prefix + "/") else prefix + parts.path
-            return urlunsplit((target.scheme, target.netloc, path, parts.query, ""))
-        raise Refused(NAME, "foreign_host", advice="A link led away from the account's host and was not followed.")
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send, and wait or repeat where that is safe."""
-        request.url = self.address(str(request.url))
-        pauses = list(RETRY_PAUSES) if request.method == "GET" else []
-        while True:
-            try:
-                return self._once(request, args, kwargs)
-            except RateLimitedError as error:
-                if error.retry_after > PATIENCE or self.waited + error.retry_after > WAITS:
-                    raise
-                pause = error.retry_after
-                self.waited += pause
-            except Unreachable:
-                if not pauses:
-                    raise
-                pause = pauses.pop(0)
-            sleep(pause)
-
-    def _once(self, request: requests.PreparedRequest, args: Any, kwargs: Any) -> requests.Response:
-        response: requests.Response | None = None
-        try:
-            response = super().send(request, *args, **kwargs)
-            response.content  # noqa: B018 - reads the body here, where a cut connection is ours to name
-        except requests.RequestException:
-            response = None  # the text of this exception holds the address, and so what we searched for
-        if response is None:
-            raise Unreachable(NAME, "no_answer")
-        self._judge(response)
-        return response
-
-    def _judge(self, response: requests.Response) -> None:
-        status = response.status_code
-        answer = read(response)
-        if answer.code == "TooManyJobs":
-            seconds = retry_after(response.headers) if response.headers.get("Retry-After") else PATIENCE / 2
-            raise RateLimitedError(NAME, retry_after=seconds, code="too_many_jobs", status=status)
-        if status == 429:
-            raise RateLimitedError(NAME, retry_after=retry_after(response.headers))
-        if status >= 500 or 300 <= status < 400:
-            raise Unreachable(NAME, f"http_{status}", status=status, request_id=request_id(response))
-        if answer.body is None and status != 204:
-            raise Unreachable(NAME, "not_json", status=status, request_id=request_id(response))
-        if status == 401:
-            raise Refused(NAME, "not_authenticated", status=status, advice="Check the connection's login and token.")
-
-
-def request_id(response: requests.Response) -> str | None:
-    """Return Zendesk's request id if it looks like one."""
-    value = str(response.headers.get("X-Zendesk-Request-Id") or response.headers.get("X-Request-Id") or "")
-    return value if re.fullmatch(r"[A-Za-z0-9-]{8,64}", value) else None
-
-
-def read(response: requests.Response) -> Answer:
-    """Return the reply as JSON; the body is None where it is not a JSON object."""
-    try:
-        body = json.loads(response.content) if response.content else None
-    except ValueError:
-        body = None
-    digest = hashlib.sha256(response.content).hexdigest()
-    return Answer(response.status_code, body if isinstance(body, dict) else None, digest)
-
-
 class Client:
-    """Reads and deletes at one Zendesk account; counts its requests in `calls`."""
+    """Reads and deletes at one Zendesk account; counts its requests by `step`, which the processor sets."""
 
-    def __init__(self, connection: Connection, reserve: Callable[[str, int], float]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        reserve: Callable[[str, int], float],
+        go_on: Callable[[], None] = lambda: None,
+    ) -> None:
         subdomain = connection.require("subdomain").lower()
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", subdomain):
             raise ConfigurationError(f"Connection {connection.name}: extra 'subdomain' is not a plain subdomain.")
@@ -194,16 +55,18 @@ class Client:
             raise ConfigurationError(
                 f"Connection {connection.name}: login (agent e-mail) and password (API token) are needed."
             )
-        self.base, self.reserve, self.calls = f"https://{subdomain}.zendesk.com", reserve, 0
+        self.base, self.reserve = f"https://{subdomain}.zendesk.com", reserve
+        self.step, self.counts = "check", Counter[str]()
         self._credit: dict[str, int] = {}
+        self._go_on = go_on
         for logger in ("zenpy", "urllib3"):  # at DEBUG both print addresses, which hold what we searched for
             logging.getLogger(logger).setLevel(logging.WARNING)
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Cache-Control"] = "no-cache"
-        gate = Gate(urlsplit(self.base).netloc, connection.endpoint_url)
+        door = Gate(urlsplit(self.base).netloc, connection.endpoint_url)
         for scheme in ("https://", "http://"):
-            self.session.mount(scheme, gate)
+            self.session.mount(scheme, door)
         self._api = self._zenpy(subdomain, connection)
 
     def _zenpy(self, subdomain: str, connection: Connection) -> Any:
@@ -220,22 +83,29 @@ class Client:
         )
         return zenpy.users
 
+    @property
+    def calls(self) -> int:
+        """How many requests were made so far."""
+        return self.counts.total()
+
     # -- single calls ----------------------------------------------------------------------------------------------
     def spend(self, quota: str) -> None:
         """Use one call of a published limit, reserved in lots; a long wait belongs to the scheduler, not to a task."""
         if self._credit.get(quota, 0) == 0:
             seconds = self.reserve(quota, LOTS[quota])
             if seconds > PATIENCE:
-                raise RateLimitedError(NAME, retry_after=seconds, code=f"quota_{quota}", status=None)
+                raise RateLimited(NAME, retry_after=seconds, code=f"quota_{quota}", status=None)
             if seconds > 0:
-                sleep(seconds)
+                gate.sleep(seconds)
             self._credit[quota] = LOTS[quota]
         self._credit[quota] -= 1
 
     def call(self, method: str, path: str, parameters: Row | None = None, *, body: Any = None) -> Answer:
         """Carry out one call; 2xx, 403, 404, 409 and 422 are returned, everything else raises."""
         self.spend("api")
-        self.calls += 1
+        if method.upper() != "GET":
+            self._go_on()
+        self.counts[self.step] += 1
         url = path if path.startswith("http") else f"{self.base}/api/v2{path}"
         if parameters:
             url += "?" + urlencode(parameters)
@@ -266,22 +136,37 @@ class Client:
             raise Unreachable(NAME, answer.code, status=404)
         if answer.status >= 400:
             raise Refused(NAME, answer.code, status=answer.status, advice="The agent may lack a permission.")
+        if not isinstance(answer.body, dict):
+            raise Unreachable(NAME, "not_json", status=answer.status)
         return answer
 
     def pages(
-        self, path: str, key: str, parameters: Row | None = None, *, quota: str | None = None, missing: bool = False
+        self,
+        path: str,
+        key: str,
+        parameters: Row | None = None,
+        *,
+        quota: str | None = None,
+        missing: bool = False,
+        of: tuple[str, int] | None = None,
     ) -> Iterator[Row]:
-        """Yield all rows of a listing, cursor or offset pages; nothing where the parent is `missing`."""
+        """Yield all rows of a listing, cursor or offset pages; nothing where its parent may be `missing`.
+
+        `of` names the parent, a kind and an id: then a 404 counts only if the parent, read alone, is not there either.
+        """
         query: Row | None = {**(parameters or {}), "page[size]": CHUNK}
         if path.startswith("/users/s"):  # search and show_many know no cursor
             query = {**(parameters or {}), "per_page": CHUNK}
         seen: set[str] = set()
         link: str | None = path
         while link:
-            if quota:
-                self.spend(quota)
-            answer = self.get(link, query, missing=missing)
+            for _ in range(2 if quota == "deleted_listing" and len(seen) >= DEEP else 1):
+                if quota:
+                    self.spend(quota)
+            answer = self.get(link, query, missing=missing or of is not None)
             if answer.status == 404:
+                if of is not None and self.show(*of) is not None:
+                    raise Unreachable(NAME, "not_shown", status=404)
                 return
             yield from answer.rows(key)
             link, query = self._next(answer.body), None
@@ -289,16 +174,20 @@ class Client:
                 raise Unreachable(NAME, "endless_pages")
             seen.add(link or "")
 
-    @staticmethod
-    def _next(body: Row) -> str | None:
+    def _next(self, body: Row) -> str | None:
+        """Return where the next page is: a cursor's link, or `next_page`."""
         meta, links = body.get("meta"), body.get("links")
         if isinstance(meta, dict):
             following = links.get("next") if isinstance(links, dict) else None
             if meta.get("has_more") and not following:
                 raise Unreachable(NAME, "page_without_link")
-            return str(following) if meta.get("has_more") else None
-        following = body.get("next_page")
-        return str(following) if following else None
+            return self._absolute(following) if meta.get("has_more") else None
+        return self._absolute(body.get("next_page"))
+
+    def _absolute(self, link: object) -> str | None:
+        if not link:
+            return None
+        return f"{self.base}{link}" if str(link).startswith("/") else str(link)
 
     # -- many at once ----------------------------------------------------------------------------------------------
     def show_many(self, kind: str, ids: Iterable[int], **more: str) -> tuple[dict[int, Row], list[Row] | None]:
@@ -337,8 +226,10 @@ class Client:
             return Job("lost")
         if answer.status == 404:
             return Job("missing" if answer.code == "RecordNotFound" else "lost")
-        if answer.status >= 400:
+        if answer.status == 403:
             raise Refused(NAME, answer.code, status=answer.status, advice="Bulk deletion needs an administrator.")
+        if answer.status >= 400:
+            return Job("refused")
         job = answer.body.get("job_status") if isinstance(answer.body, dict) else None
         return self._poll(str(job["id"])) if isinstance(job, dict) and job.get("id") else Job("lost")
 
@@ -353,7 +244,7 @@ class Client:
                 return Job("lost")
             if job.get("status") not in {"queued", "working"}:
                 return Job(str(job.get("status")), job.get("results"), answer.digest)
-            sleep(pause)
+            gate.sleep(pause)
             waited, pause = waited + pause, min(pause * 1.6, 5.0)
         return Job("working")
 

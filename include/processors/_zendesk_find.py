@@ -1,230 +1,193 @@
-"""Finding a person at Zendesk: fuzzy search, exact comparison, every ticket role.
+"""Finding what Zendesk holds of a person: tickets in every role, what they wrote elsewhere, and suspended mails.
 
-Zendesk matches `external_id` regardless of case and e-mails by parts of them, so nothing that a search returns is taken
-as ours: each candidate is read again by id, with all identities, and compared exactly.
+Own tickets (as requester) go whole. On tickets of others only what the person wrote is theirs: comments, files, calls,
+chat messages. A ticket that was merged into another person's left its last words there, in a comment of the agent.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
-from include.errors import ConfigurationError, NeedsPerson, ProcessorError, Unreachable
+from include.errors import NeedsPerson, Unreachable
 from include.outcomes import Outcome
 from include.processors import Found, Subject
-from include.processors._zendesk_client import NAME, Client, Row, chunks
+from include.processors._zendesk_chat import Chat, chats_on
+from include.processors._zendesk_client import Client
+from include.processors._zendesk_gate import NAME, Row
+from include.processors._zendesk_selector import Selector
+from include.processors._zendesk_users import SHORTEST_PHONE, Owners, Person, Users, same_email, same_phone
 
-SEARCHABLE = re.compile(r"[\w.+\-%&'=~]+@[\w.\-]+")
-PLAIN_KEY = re.compile(r"[A-Za-z0-9._\-]{1,200}")
 CLOSED = frozenset({"solved", "closed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """How policy recognises a complaint or dispute: by tag, ticket form or type; `unclear_tags` need a person."""
-
-    tags: frozenset[str] = frozenset()
-    forms: frozenset[int] = frozenset()
-    types: frozenset[str] = frozenset()
-    unclear_tags: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Selector:
-        """Read `complaint_selector`; without one nobody could tell which tickets the three-year rule keeps."""
-        raw = settings.get("complaint_selector")
-        known = {"tags", "forms", "types", "unclear_tags"}
-        if (
-            not isinstance(raw, Mapping)
-            or not set(raw) <= known
-            or not any(raw.get(k) for k in known - {"unclear_tags"})
-        ):
-            raise ConfigurationError(
-                "The retention schedule's processors.zendesk.settings.complaint_selector is missing or wrong. "
-                "Name the tags, forms or types that mark complaint and dispute tickets."
-            )
-        return cls(
-            frozenset(map(str, raw.get("tags", ()))),
-            frozenset(map(int, raw.get("forms", ()))),
-            frozenset(map(str, raw.get("types", ()))),
-            frozenset(map(str, raw.get("unclear_tags", ()))),
-        )
-
-    def is_complaint(self, ticket: Row) -> bool:
-        """Return whether the ticket is one; raise where nobody can tell."""
-        tags = ticket.get("tags")
-        if not isinstance(tags, list) or self.unclear_tags & set(tags):
-            raise NeedsPerson(NAME, "unclassifiable_ticket")
-        return bool(
-            self.tags & set(tags) or ticket.get("ticket_form_id") in self.forms or ticket.get("type") in self.types
-        )
+MERGED = "closed_by_merge"  # the tag Zendesk gives a ticket that was merged into another
 
 
 @dataclass(slots=True)
-class Person:
-    """What is known of one subject while searching."""
+class Holdings:
+    """What is held of some users; `complaints` are the tickets, own or not, that the law keeps a record of."""
 
-    subject: Subject
-    candidates: set[int] = field(default_factory=set)
-    users: dict[int, Row] = field(default_factory=dict)
-    by_email: set[int] = field(default_factory=set)
-    emails: set[str] = field(default_factory=set)
-    error: ProcessorError | None = None
+    own: dict[int, Row] = field(default_factory=dict)
+    complaints: set[int] = field(default_factory=set)
+    comments: list[list[int]] = field(default_factory=list)
+    chats: list[list[Any]] = field(default_factory=list)
+    unsettled: str | None = None
 
-
-def same_email(value: object) -> str:
-    """Return an e-mail as Zendesk compares it."""
-    return str(value or "").strip().casefold()
+    def locator(self) -> dict[str, Any]:
+        """Return the parts of a locator that are not empty."""
+        parts = {
+            "tickets": sorted(self.own),
+            "complaints": sorted(self.complaints),
+            "comments": self.comments,
+            "chats": self.chats,
+        }
+        return {k: v for k, v in parts.items() if v}
 
 
 class Search:
     """One `locate` over a batch."""
 
-    def __init__(
-        self, client: Client, selector: Selector, owners: Callable[[set[str]], Mapping[str, set[str]]]
-    ) -> None:
-        self.client, self.selector, self.owners = client, selector, owners
+    def __init__(self, client: Client, selector: Selector, owners: Owners, as_of: date) -> None:
+        self.client, self.selector, self.as_of = client, selector, as_of
+        self.users = Users(client, owners)
 
     def run(self, subjects: Sequence[Subject]) -> list[Found]:
         """Return one `Found` per subject; raise only when nobody could be searched."""
-        people = [Person(s, emails={same_email(e) for e in s.emails if e}) for s in subjects]
-        self._candidates(people)
-        self._match([p for p in people if p.error is None])
+        people = [
+            Person(
+                s.account_id,
+                emails={same_email(e) for e in s.emails if e},
+                phones={p for p in map(same_phone, s.phones) if len(p) >= SHORTEST_PHONE},
+            )
+            for s in subjects
+        ]
+        self.users.find(people)
         suspended = self._suspended(people)
-        found = [self._found(person, suspended) for person in people]
+        found = [self._found(s.disposal_id, p, suspended) for s, p in zip(subjects, people, strict=True)]
         errors = [p.error for p in people if isinstance(p.error, Unreachable)]
         if errors and len(errors) == len(people):
             raise errors[0]
         return found
 
-    # -- users -----------------------------------------------------------------------------------------------------
-    def _candidates(self, people: Sequence[Person]) -> None:
-        by_key = users_by_external_id(self.client, [p.subject.account_id for p in people])
-        for person in people:
-            key = person.subject.account_id
-            person.candidates |= {int(u["id"]) for u in by_key.get(key, ())}
-            try:
-                for email in sorted(person.emails):
-                    person.candidates |= self._by_email(email)
-                if not key and not person.emails:
-                    raise NeedsPerson(NAME, "no_identifier")
-            except (NeedsPerson, Unreachable) as error:
-                person.error = error
-
-    def _by_email(self, email: str) -> set[int]:
-        if not SEARCHABLE.fullmatch(email):
-            raise NeedsPerson(NAME, "unsearchable_email")  # quotes and the like are search syntax there
-        return {int(u["id"]) for u in self.client.pages("/users/search", "users", {"query": f"email:{email}"})}
-
-    def _match(self, people: Sequence[Person]) -> None:
-        wanted = {i for p in people for i in p.candidates}
-        users, identities = self._read(wanted)
-        claims: dict[int, set[str]] = {}
-        for person in people:
-            for user_id in sorted(person.candidates & set(users)):
-                user, key = users[user_id], person.subject.account_id
-                own = {same_email(user.get("email"))} | identities.get(user_id, set())
-                external = str(user.get("external_id") or "")
-                if external and external == key:
-                    person.users[user_id] = user
-                elif not external and person.emails & own:
-                    person.users[user_id] = user
-                    person.by_email.add(user_id)
-                    claims.setdefault(user_id, set()).add(key)
-            for user_id in person.users:
-                person.emails |= identities.get(user_id, set())
-        shared = {i for i, keys in claims.items() if len(keys) > 1}
-        shared |= self._shared_in_company(people)
-        for person in people:
-            person.error = self._doubt(person, shared)
-
-    def _read(self, ids: Iterable[int]) -> tuple[dict[int, Row], dict[int, set[str]]]:
-        users, side = self.client.show_many("users", ids, include="identities")
-        identities: dict[int, set[str]] = {user_id: set() for user_id in users}
-        if side is None:  # not side-loaded here: ask for each
-            paths = [f"/users/{user_id}/identities" for user_id in sorted(users)]
-            side = [row for path in paths for row in self.client.pages(path, "identities", missing=True)]
-        for row in side:
-            if row.get("type") == "email" and row.get("user_id") in identities:
-                identities[row["user_id"]].add(same_email(row.get("value")))
-        return users, identities
-
-    def _shared_in_company(self, people: Sequence[Person]) -> set[int]:
-        """Return users found by e-mail alone whose e-mail also belongs to another account of the company."""
-        alone = [p for p in people if p.by_email]
-        owners = self.owners({e for p in alone for e in p.emails}) if alone else {}
-        return {
-            user_id
-            for person in alone
-            for user_id in person.by_email
-            if any(owners.get(e, set()) - {person.subject.account_id} for e in person.emails)
-        }
-
-    @staticmethod
-    def _doubt(person: Person, shared: set[int]) -> ProcessorError | None:
-        if len(person.by_email) > 1 or person.by_email & shared:
-            return NeedsPerson(NAME, "ambiguous")
-        if any(u.get("role") not in {"end-user", None} for u in person.users.values()):
-            return NeedsPerson(NAME, "not_an_end_user")
-        return None
-
-    # -- tickets ---------------------------------------------------------------------------------------------------
     def _suspended(self, people: Sequence[Person]) -> list[Row]:
         if all(p.error for p in people):
             return []
         return list(self.client.pages("/suspended_tickets", "suspended_tickets"))
 
-    def _found(self, person: Person, suspended: Sequence[Row]) -> Found:
-        disposal_id = person.subject.disposal_id
+    def _found(self, disposal_id: str, person: Person, suspended: Sequence[Row]) -> Found:
         if person.error is None:
             try:
-                return self._tickets(person, suspended)
+                return self._located(disposal_id, person, suspended)
             except (NeedsPerson, Unreachable) as error:
                 person.error = error
         return Found(disposal_id, Outcome.FAILED, code=person.error.code)
 
-    def _tickets(self, person: Person, suspended: Sequence[Row]) -> Found:
-        own: dict[int, Row] = {}
-        others: set[int] = set()
-        for user_id, user in person.users.items():
+    def _located(self, disposal_id: str, person: Person, suspended: Sequence[Row]) -> Found:
+        held = self.holdings(person.users)
+        if held.unsettled:
+            count = len(held.own) + len(person.users)
+            return Found(disposal_id, Outcome.BLOCKED, count=count, code=held.unsettled)
+        mails = sorted(int(t["id"]) for t in suspended if _from(t, person))
+        locator = {"users": sorted(person.users), "suspended": mails, **held.locator()}
+        locator = {k: v for k, v in locator.items() if v}
+        count = sum(len(locator.get(k, ())) for k in ("users", "tickets", "comments", "chats", "suspended"))
+        locator["located_on"] = self.as_of.isoformat()
+        if not person.users and person.emails:  # there is no id to look again with, so the addresses are kept
+            locator["emails"] = sorted(person.emails)
+        return Found(disposal_id, Outcome.LOCATED, count=count, locator=locator)
+
+    # -- tickets ---------------------------------------------------------------------------------------------------
+    def holdings(self, users: Mapping[int, Row]) -> Holdings:
+        """Return what is held of these users; raise `NeedsPerson` where nobody can tell what a ticket is."""
+        held = Holdings()
+        others: dict[int, Row] = {}
+        for user_id, user in users.items():
             gone = user.get("active") is False
-            own |= {int(t["id"]): t for t in self._of(user_id, "requested", gone)}
+            held.own |= {int(t["id"]): t for t in self._of(user_id, "requested", gone)}
             for role in ("ccd", "followed"):
-                others |= {int(t["id"]) for t in self._of(user_id, role, gone)}
-            others |= {int(t["id"]) for t in self._commented(user_id)}
-        complaints = sorted(i for i, t in own.items() if self.selector.is_complaint(t))
-        waiting = [i for i, t in own.items() if t.get("status") not in CLOSED]
+                others |= {int(t["id"]): t for t in self._of(user_id, role, gone)}
+            others |= {int(t["id"]): t for t in self.commented([user_id])}
+        held.complaints = {i for i, t in held.own.items() if self.selector.is_complaint(t)}
+        waiting = {i for i, t in held.own.items() if t.get("status") not in CLOSED}
         if waiting:
-            code = "open_complaint" if set(waiting) & set(complaints) else "open_ticket"
-            return Found(person.subject.disposal_id, Outcome.BLOCKED, count=len(own) + len(person.users), code=code)
-        held = sorted(int(t["id"]) for t in suspended if _from(t, person))
-        comments = self._comments(others - set(own), set(person.users))
-        locator: dict[str, Any] = {
-            "users": sorted(person.users),
-            "tickets": sorted(own),
-            "complaints": complaints,
-            "comments": comments,
-            "suspended": held,
-        }
-        count = sum(len(locator[k]) for k in ("users", "tickets", "comments", "suspended"))
-        kept = {k: v for k, v in locator.items() if v}
-        return Found(person.subject.disposal_id, Outcome.LOCATED, count=count, locator=kept)
+            held.unsettled = "open_complaint" if waiting & held.complaints else "open_ticket"
+            return held
+        for ticket_id in sorted(set(others) - set(held.own)):
+            self._elsewhere(held, others[ticket_id], set(users))
+        for ticket_id, ticket in sorted(held.own.items()):
+            if MERGED in (ticket.get("tags") or ()):
+                self._merged(held, ticket_id)
+        return held
 
     def _of(self, user_id: int, role: str, gone: bool) -> list[Row]:
         return list(self.client.pages(f"/users/{user_id}/tickets/{role}", "tickets", missing=gone))
 
-    def _commented(self, user_id: int) -> list[Row]:
-        parameters = {"query": f"commenter:{user_id}", "filter[type]": "ticket"}
+    def commented(self, users: Sequence[int]) -> list[Row]:
+        """Return the tickets on which one of these users wrote, as far as the search index knows."""
+        query = " ".join(f"commenter:{user_id}" for user_id in users)
+        parameters = {"query": query, "filter[type]": "ticket"}
         return list(self.client.pages("/search/export", "results", parameters, quota="export"))
 
-    def _comments(self, tickets: Iterable[int], users: set[int]) -> list[list[int]]:
-        return [
-            [ticket_id, int(comment["id"])]
-            for ticket_id in sorted(tickets)
-            for comment in self.client.pages(f"/tickets/{ticket_id}/comments", "comments", missing=True)
-            if comment.get("author_id") in users
-        ]
+    def comments(self, ticket_id: int) -> list[Row]:
+        """Return a ticket's comments; none where the ticket is gone."""
+        return list(self.client.pages(f"/tickets/{ticket_id}/comments", "comments", of=("tickets", ticket_id)))
+
+    def _elsewhere(self, held: Holdings, ticket: Row, users: set[int]) -> None:
+        comments = self.comments(int(ticket["id"]))
+        self.words(held, ticket, users, comments, chats_on(self.client, ticket, comments))
+
+    def words(
+        self, held: Holdings, ticket: Row, users: set[int], comments: Sequence[Row], chats: Sequence[Chat]
+    ) -> None:
+        """Add what these users wrote on another person's ticket.
+
+        If that ticket is a complaint its record is kept as well, before the words in it are blacked out; while it is
+        open they are evidence of a case that runs.
+        """
+        ticket_id = int(ticket["id"])
+        mine = [[ticket_id, int(c["id"])] for c in comments if c.get("author_id") in users]
+        said = [[ticket_id, chat.chat_id] for chat in chats if chat.says(users)]
+        if (mine or said) and self.selector.is_complaint(ticket):
+            held.complaints.add(ticket_id)
+            if ticket.get("status") not in CLOSED:
+                held.unsettled = "open_complaint"
+        held.comments += mine
+        held.chats += said
+
+    def _merged(self, held: Holdings, ticket_id: int) -> None:
+        """Find the comment that a merge left on another person's ticket, quoting this one."""
+        targets = {i for c in self.comments(ticket_id) if _rel(c) == "merge" for i in _tickets_in(c)}
+        if not targets - {ticket_id}:
+            raise NeedsPerson(NAME, "merged_ticket")  # it was merged, and Zendesk does not say into which
+        for target in sorted(targets - set(held.own)):
+            found = [
+                [target, int(c["id"])]
+                for c in self.comments(target)
+                if _rel(c) == "merge" and ticket_id in _tickets_in(c)
+            ]
+            held.comments += [pair for pair in found if pair not in held.comments]
+
+
+def _rel(comment: Row) -> object:
+    return _source(comment).get("rel")
+
+
+def _source(comment: Row) -> Row:
+    via = comment.get("via")
+    source = via.get("source") if isinstance(via, dict) else None
+    return source if isinstance(source, dict) else {}
+
+
+def _tickets_in(comment: Row) -> set[int]:
+    """Return the tickets a merge comment names: where it came from, or went to."""
+    found: set[int] = set()
+    for side in ("from", "to"):
+        end = _source(comment).get(side)
+        if isinstance(end, dict):
+            values: Iterable[Any] = [end.get("ticket_id"), *(end.get("ticket_ids") or ())]
+            found |= {int(v) for v in values if str(v).isdigit()}
+    return found
 
 
 def _from(suspended: Row, person: Person) -> bool:
@@ -233,17 +196,3 @@ def _from(suspended: Row, person: Person) -> bool:
         return False
     email = same_email(author.get("email"))
     return author.get("id") in person.users or bool(email and email in person.emails)
-
-
-def users_by_external_id(client: Client, keys: Sequence[str]) -> dict[str, list[Row]]:
-    """Return the users whose `external_id` equals a key exactly, letter case included."""
-    found: dict[str, list[Row]] = {}
-    plain = sorted({k for k in keys if PLAIN_KEY.fullmatch(k)})
-    rows: list[Row] = []
-    for chunk in chunks(plain):
-        rows += client.pages("/users/show_many", "users", {"external_ids": ",".join(chunk)})
-    for key in sorted({k for k in keys if k} - set(plain)):  # commas and the like: one by one
-        rows += client.pages("/users/search", "users", {"external_id": key})
-    for row in rows:
-        found.setdefault(str(row.get("external_id") or ""), []).append(row)
-    return {key: found[key] for key in set(keys) & set(found) if key}

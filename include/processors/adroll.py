@@ -178,11 +178,15 @@ class Processor:
                 count=0,
                 verify_method="own_register",
             )
+        due = date.fromisoformat(
+            work.locator.get("due") or (self._as_of + timedelta(days=self._request_days)).isoformat()
+        )
         return Result(
             work.disposal_id,
             Outcome.MANUAL_PENDING,
             code="vendor_request_to_send",
-            until=self._as_of + timedelta(days=self._request_days),
+            until=due,
+            locator={**work.locator, "due": due.isoformat()},
             basis="list_deactivated" if work.locator.get("deactivated") else "list_replaced",
             verify_method="segment_count",
         )

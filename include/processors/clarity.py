@@ -3,8 +3,9 @@
 "We don't support selectively deleting sessions" (`microsoft/clarity` issue 92); its only data call exports totals
 without user ids. What is recorded lapses by itself: playback after 30 days, clicks, heatmaps and anything labelled or
 marked as favourite after 13 months ("Clarity data retention"). So the end is `expires_by_processor`, on the last day on
-which anything could have been recorded plus 13 calendar months, and the code says `not_deleted_by_us`. Microsoft acts
-as a controller of its own there; labels and favourites are removed and the vendor is written to by a person.
+which anything could have been recorded plus 13 calendar months (`include.policy.periods`), and the code says
+`not_deleted_by_us`. Microsoft acts as a controller of its own there; labels and favourites are removed and the vendor
+is written to by a person.
 
 Who could have been recorded, and until when, stands in the company's own register `clarity_identity`: the site hashes
 an id before it sends it, so the vendor could not tell. Where consent was withdrawn the end has a date only once the
@@ -13,19 +14,19 @@ register says that the site stopped sending (`consent_denied`); until then it is
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
+from include.policy.periods import Period, add
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
 from include.processors._json_api import Declined, JsonApi
 from include.processors._register import Register
 
 HOST = "https://www.clarity.ms"
-MONTHS = 13
+KEPT = Period(months=13)
 TOMORROW = timedelta(days=1)
 STILL_A_CUSTOMER = frozenset({"consent_withdrawn"})
 """Trigger events after which a person may go on using the site, so that sending must be seen to have stopped."""
@@ -121,12 +122,21 @@ class Processor:
             work.disposal_id,
             Outcome.EXPIRES_BY_PROCESSOR,
             code="not_deleted_by_us",
-            until=months_after(newest, MONTHS),
+            until=gone_from(newest),
             basis="clarity_retention_13_months",
             count=1,
             locator=locator,
             verify_method="own_register",
         )
+
+
+def gone_from(seen: date) -> date:
+    """Return the first day on which nothing recorded up to the end of `seen` is left, after the vendor's own schedule.
+
+    The vendor does not say how it counts a month's end; ours is the period arithmetic of the Civil Act, whose day is
+    never the earlier one.
+    """
+    return add(seen + TOMORROW, KEPT)
 
 
 def _found(subject: Subject, rows: Sequence[Any]) -> Found:
@@ -144,15 +154,3 @@ def _found(subject: Subject, rows: Sequence[Any]) -> Found:
             "must_have_stopped": subject.trigger_event in STILL_A_CUSTOMER,
         },
     )
-
-
-def months_after(day: date, months: int) -> date:
-    """Return the same day `months` calendar months later; where that month has no such day, the first of the next.
-
-    The vendor does not say how it counts a month's end, so the later day is taken.
-    """
-    years, month = divmod(day.month - 1 + months, 12)
-    year, month = day.year + years, month + 1
-    if day.day <= calendar.monthrange(year, month)[1]:
-        return date(year, month, day.day)
-    return date(year + month // 12, month % 12 + 1, 1)

@@ -9,7 +9,9 @@ What makes erasing there hard, and what is done about it:
 - the delete's reply names failures entry by entry and calls what never existed deleted: only a second listing counts;
 - Object Lock and legal holds are refused as a plain `AccessDenied`: the version itself is asked, and the outcome is
   `retained` until the lock's date (a hold has none; `until` is then the next look);
-- deleting a version is never replicated: each replica is listed and emptied by itself.
+- deleting a version is never replicated: each replica is listed and emptied by itself, if need be by a connection of
+  its own (another AWS account, another address);
+- a key may hold what XML cannot: listings ask for encoded keys, and such a version is deleted by an address of its own.
 
 An empty listing of versions, markers and uploads, newer than the deletes, is `confirmed_absent`. Requests: one listing
 an account when locating, one before deleting and one after, one `DeleteObjects` for 1,000 versions of anybody in the
@@ -19,15 +21,16 @@ batch, and one listing of uploads for the batch. S3 publishes no quota an accoun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar
 
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
-from include.processors._s3_calls import AGAIN, DENIED, SLOW, Bucket, Lock, Version
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
+from include.processors._s3_calls import Bucket, Lock, Version
+from include.processors._s3_errors import AGAIN, DENIED, SLOW
 from include.processors._s3_places import places, usable
 
 
@@ -51,12 +54,11 @@ class Processor:
     def __init__(self, site: Site, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._as_of = site.as_of
         self._look_again = timedelta(days=int(site.settings.get("hold_review_days", 30)))
-        self._buckets = [
-            Bucket(p, site.connection, sleep=sleep) for p in places(site.connection, site.settings, site.ours)
-        ]
+        found = places(site.connection, site.settings, site.ours, site.connect)
+        self._buckets = [Bucket(place, connection, sleep=sleep, go_on=site.go_on) for place, connection in found]
 
     def check(self) -> None:
-        """List one version in every place."""
+        """Ask every place for its versioning, which takes bucket and key to be right."""
         for bucket in self._buckets:
             bucket.check()
 
@@ -91,6 +93,10 @@ class Processor:
         if work.locator.get("versions") or work.locator.get("uploads"):
             return (Step("delete_versions", method="delete_object_versions"),)
         return ()
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the accounts with objects written since."""
+        return _sweeps.s3(self._buckets, since)
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Delete everything under the accounts' prefixes, listed at this moment."""

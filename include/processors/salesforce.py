@@ -2,8 +2,10 @@
 
 Deleting through REST only fills the recycle bin, so rows go through Bulk 2.0 `hardDelete`; that needs the permission
 "Bulk API Hard Delete", which no profile has by default. There is no silent fallback: without it nothing is touched
-and `check` says so. The order is records first (cases before contacts, because a case blocks its contact), then what
-did not go along with them:
+and `check` says so. An organisation that does not grant it may choose the other way in its schedule
+(`delete_through: recycle_bin`: REST delete, then SOAP `emptyRecycleBin`); the steps then carry that method in the
+evidence. The order is records first (custom objects before cases before contacts, because each may block the next),
+then what did not go along with them:
 
     open_jobs -> hard_delete -> open_leftover_jobs -> hard_delete_leftovers -> read_back
 
@@ -13,41 +15,47 @@ a day (SOAP guide, `emptyRecycleBin`): until `queryAll` sees none of them, the o
 `confirmed_absent`.
 
 Settings: `external_key_field` (default `AccountKey__c`; our account id on Contact, Lead and person accounts; without
-such a field only e-mails decide), `custom_objects` (names; default: all found by `describe`), `poll_seconds` (120),
-`daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account, email}` in
-the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key` and
-`consumer_secret` (client credentials) or `private_key`/`private_key_file_path` and `login` (JWT), `version`,
+such a field only e-mails decide; one named here must be visible), `custom_objects` (names; default: all found by
+`describe`), `absent_objects` (standard ones the organisation does not have), `more_objects` (standard ones
+to be searched as custom ones are, `Quote` for example), `delete_through` (`hard_delete` or
+`recycle_bin`), `bundled_reads` (true: after locating, up to five queries go in one `POST composite`), `poll_seconds`
+(120), `daily_share` (0.9 of the organisation's daily calls), `manual_days` (5), `address_book` (`{table, account,
+email}` in the accounts database; tells who else uses an address). Connection: `extra` with `domain`, `consumer_key`
+and `consumer_secret` (client credentials) or `private_key`/`private_key_file_path` and `login` (JWT), `version`,
 `endpoint_url`."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, RateLimited, Refused
 from include.outcomes import Outcome
-from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
-from include.processors._salesforce_client import Client, to_18
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
+from include.processors._salesforce_book import is_address, other_users
+from include.processors._salesforce_client import Client
 from include.processors._salesforce_deletion import (
     NOTHING_LEFT,
-    RECORDS,
     TRY_AGAIN,
     Batch,
     Deletion,
     by_order,
+    first_of_all,
     no_hard_delete,
     sort_out,
 )
 from include.processors._salesforce_layout import Layout
-from include.processors._salesforce_owners import CUSTOMER, KNOWN, NAMELESS, Claim, Person, fold
+from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person
 from include.processors._salesforce_search import Search
 from include.processors._salesforce_session import NAME, Rejected
+from include.processors._salesforce_soql import ID, Test, to_18
 
 HARD_DELETE = "PermissionsBulkApiHardDelete"
+WAYS = ("hard_delete", "recycle_bin")
 SEE_ALL = ("PermissionsViewAllData", "PermissionsQueryAllFiles")
 
 
@@ -62,14 +70,24 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         settings = site.settings
-        self.client = Client(site.connection, daily_share=float(settings.get("daily_share", 0.9)))
-        custom = settings.get("custom_objects")
+        share = float(settings.get("daily_share", 0.9))
+        self.client = Client(site.connection, daily_share=share, go_on=site.go_on)
+        custom, key_field = settings.get("custom_objects"), settings.get("external_key_field")
         self.layout = Layout(
             self.client,
-            str(settings.get("external_key_field", "AccountKey__c")),
+            str(key_field or "AccountKey__c"),
             tuple(custom) if isinstance(custom, list | tuple) else None,
+            key_required=bool(key_field),
+            absent=frozenset(settings.get("absent_objects") or ()),
+            more=tuple(settings.get("more_objects") or ()),
         )
-        self.deletion = Deletion(self.client, float(settings.get("poll_seconds", 120)))
+        through = settings.get("delete_through", WAYS[0])
+        if through not in WAYS:
+            raise ConfigurationError(f"{NAME}: settings.delete_through: {' or '.join(WAYS)}, not {through!r}.")
+        self.deletion = Deletion(
+            self.client, self.layout, float(settings.get("poll_seconds", 120)), through_bin=through != WAYS[0]
+        )
+        self.bundles = bool(settings.get("bundled_reads", True))
         self._may = False
 
     # -- before anything -----------------------------------------------------------------------------------------------
@@ -82,7 +100,7 @@ class Processor:
             return
         self._reserve(10)
         allowed = self._permissions((HARD_DELETE, *SEE_ALL))
-        if allowed.get(HARD_DELETE) is False:
+        if allowed.get(HARD_DELETE) is False and not self.deletion.through_bin:
             raise no_hard_delete()
         hidden = ", ".join(p for p in SEE_ALL if allowed.get(p) is False)
         if hidden:
@@ -100,7 +118,7 @@ class Processor:
             if error.code not in {"INVALID_FIELD", "INVALID_TYPE"}:
                 raise
             return {} if len(names) == 1 else {k: v for n in names for k, v in self._permissions((n,)).items()}
-        return {n: bool(rows[0].get(n)) for n in names} if rows else {}
+        return {n: bool(rows[0][n]) for n in names if rows[0].get(n) is not None} if rows else {}
 
     def _reserve(self, calls: int) -> None:
         wait = self.site.reserve("api", calls)
@@ -109,17 +127,32 @@ class Processor:
         if wait > 0:
             time.sleep(wait)
 
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the people changed since."""
+        self._preflight()
+        self._reserve(10)
+        return _sweeps.salesforce(self.client, self.layout, since)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
+
     # -- locating ------------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
-        """Find what Salesforce holds of each subject."""
-        people = {s.disposal_id: self._person(s, s.emails, s.datasets, {}) for s in subjects}
+        """Find what Salesforce holds of each subject, with `GET` alone: no intent is on record yet."""
+        self.client.bundle(allowed=False)
+        people = {s.disposal_id: self._person(s, s.emails, s.phones, {}) for s in subjects}
         findable = [p for p in people.values() if p.emails or not p.account_id.startswith(NAMELESS)]
         claims: dict[str, Claim] = {}
         if findable:
             self._preflight()
             self._reserve(80)
-            claims = Search(self.client, self.layout, findable, self._others).run()
+            claims = self._search(findable)
         return [self._found(s.disposal_id, people[s.disposal_id], claims) for s in subjects]
+
+    def _search(self, people: Iterable[Person], *, histories: bool = False) -> dict[str, Claim]:
+        search = Search(self.client, self.layout, people, partial(other_users, self.site))
+        return self.client.shielded(lambda: search.run(histories=histories))
 
     def _found(self, disposal: str, person: Person, claims: Mapping[str, Claim]) -> Found:
         claim = claims.get(person.account_id)
@@ -135,12 +168,13 @@ class Processor:
 
     @staticmethod
     def _person(
-        one: Subject | Work, emails: Iterable[str], datasets: Iterable[str], known: Mapping[str, Iterable[str]]
+        one: Subject | Work, emails: Iterable[str], phones: Iterable[str], known: Mapping[str, Iterable[str]]
     ) -> Person:
         """Return what to search by; what cannot be an e-mail address is no identifier."""
-        usable = tuple(dict.fromkeys(e.strip() for e in emails if _is_address(e)))
+        usable = tuple(dict.fromkeys(e.strip() for e in emails if is_address(e)))
         account = one.account_id or NAMELESS + one.disposal_id
-        return Person(account, usable, frozenset(datasets), {k: [*map(to_18, ids)] for k, ids in known.items()})
+        before = {k: [*map(to_18, ids)] for k, ids in known.items()}
+        return Person(account, usable, frozenset(one.datasets), before, tuple(dict.fromkeys(phones)))
 
     @staticmethod
     def _own(person: Person, claim: Claim) -> dict[str, dict[str, Any]]:
@@ -157,37 +191,15 @@ class Processor:
 
     def _locator(self, person: Person, claim: Claim) -> dict[str, Any]:
         own = self._own(person, claim)
+        shared = {k: sorted(ids) for k, ids in claim.shared.items() if self._concerns(k, person.datasets)}
         binned = sorted(i for rows in own.values() for i, r in rows.items() if r.deleted)
         return {
             "emails": list(person.emails),
+            **({"phones": list(person.phones)} if person.phones else {}),
             "rows": {kind: sorted(rows) for kind, rows in sorted(own.items())},
             "binned": binned,
+            **({"shared": shared} if shared else {}),
         }
-
-    def _others(self, addresses: Sequence[str]) -> dict[str, set[str]]:
-        """Return who else uses these addresses, from the company's own accounts."""
-        book = self.site.settings.get("address_book")
-        if self.site.accounts is None or not book or not addresses:
-            return {}
-        from sqlalchemy import ColumnClause, column, func, select, table
-        from sqlalchemy.exc import SQLAlchemyError
-
-        account: ColumnClause[str] = column(str(book["account"]))
-        email: ColumnClause[str] = column(str(book["email"]))
-        accounts = table(str(book["table"]), account, email)
-        wanted = sorted({a.lower() for a in addresses})
-        users: dict[str, set[str]] = defaultdict(set)
-        try:
-            with self.site.accounts.connect() as connection:
-                for row in connection.execute(
-                    select(account, email).select_from(accounts).where(func.lower(email).in_(wanted))
-                ):
-                    users[fold(row[1])].add(str(row[0]))
-        except SQLAlchemyError:
-            raise ConfigurationError(
-                f"{NAME}: settings.address_book: table {book['table']!r} cannot be read in accounts_db."
-            ) from None
-        return users
 
     def extract(self, work: Sequence[Work]) -> list[Record]:
         """Return nothing: what a law keeps of these people is billed, contracted and answered elsewhere."""
@@ -197,27 +209,30 @@ class Processor:
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Return the four steps, or those two of them that have something to do."""
         rows = work.locator.get("rows") or {}
-        first = ("open_jobs", "hard_delete") if any(k in RECORDS for k in rows) else ()
+        first = ("open_jobs", "hard_delete") if any(map(first_of_all, rows)) else ()
         second = ("open_leftover_jobs", "hard_delete_leftovers") if rows else ()
-        return tuple(Step(name, method="bulk_hard_delete") for name in (*first, *second))
+        method = "delete_and_empty_recycle_bin" if self.deletion.through_bin else "bulk_hard_delete"
+        return tuple(Step(name, method=method) for name in (*first, *second))
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
-        """Carry one step out for the batch."""
-        self._preflight()
+        """Carry one step out for the batch. Rights are proven by `locate` before and by `read_back` after it."""
         self._reserve(40)
+        self.client.bundle(allowed=self.bundles)
         batch = sort_out(work)
+        self.client.shielded(lambda: self._carry_out(step, batch))
+        return [self._result(batch, w, step) for w in work]
+
+    def _carry_out(self, step: str, batch: Batch) -> None:
+        kinds = sorted(batch.kinds(), key=by_order)
         if step == "open_jobs":
-            self.deletion.open(batch, [k for k in RECORDS if batch.of(k)])
+            self.deletion.open(batch, filter(first_of_all, kinds))
         elif step == "hard_delete":
-            self.deletion.delete(batch, [k for k in RECORDS if batch.of(k)])
+            self.deletion.delete(batch, [*filter(first_of_all, kinds)])
         elif step == "open_leftover_jobs":
-            batch.leftovers = self.deletion.open(
-                batch, self.deletion.present(batch, sorted(batch.kinds(), key=by_order))
-            )
+            batch.leftovers = self.deletion.opened_for(batch, [k for k in kinds if not first_of_all(k)])
         else:
             self.deletion.delete(batch, sorted(batch.leftovers, key=by_order))
             self.deletion.purge(batch)
-        return [self._result(batch, w, step) for w in work]
 
     def _result(self, batch: Batch, work: Work, step: str) -> Result:
         disposal = work.disposal_id
@@ -246,38 +261,68 @@ class Processor:
 
         Where purged rows may still be readable, only those are looked at first: while they are, a whole search could
         not tell more."""
+        self.client.bundle(allowed=self.bundles)
         self._preflight()
         self._reserve(80)
         results = self._readable(work)
         rest = [w for w in work if w.disposal_id not in results]
         people = {
-            w.disposal_id: self._person(w, w.locator.get("emails") or (), w.datasets, w.locator.get("rows") or {})
+            w.disposal_id: self._person(
+                w, w.locator.get("emails") or (), w.locator.get("phones") or (), w.locator.get("rows") or {}
+            )
             for w in rest
         }
         if rest:
-            claims = Search(self.client, self.layout, people.values(), self._others).run(histories=True)
+            claims = self._search(people.values(), histories=True)
+            self._shared_before(rest, claims)
             for one in rest:
                 person = people[one.disposal_id]
                 results[one.disposal_id] = self._verdict(one, person, claims[person.account_id])
         return [results[w.disposal_id] for w in work]
 
     def _readable(self, work: Sequence[Work]) -> dict[str, Result]:
-        """Return `awaiting` for those whose purged rows are all deleted and some still readable."""
-        purged = [w for w in work if self._readable_until(w.locator)]
-        batch = sort_out(purged, binned=True)
+        """Return `awaiting` for those purged today whose rows are all deleted and some still readable.
+
+        What hung on a record was read after the record went; here the records tell, and what had to go by itself.
+        """
+        today = self.site.as_of.isoformat()
+        batch = sort_out([w for w in work if w.locator.get("purged_on") == today], binned=True)
+        for kinds in batch.rows.values():
+            telling = [k for k, ids in kinds.items() if ids and (first_of_all(k) or k in batch.leftovers)]
+            for kind in set(kinds) - set(telling) if telling else ():
+                del kinds[kind]
         seen: dict[str, list[bool]] = defaultdict(list)
-        for kind in sorted(batch.kinds(), key=by_order):
+        asked = sorted(batch.kinds(), key=by_order)
+        found = self.client.select_many([(k, ["Id", "IsDeleted"], [Test("Id", batch.of(k))]) for k in asked])
+        for kind, rows in zip(asked, found, strict=True):
             owners = batch.of(kind)
-            for row in self.client.select(kind, ["Id", "IsDeleted"], "Id", owners):
-                for disposal in owners.get(to_18(str(row["Id"])), ()):
+            for identifier, row in rows.items():
+                for disposal in owners.get(to_18(identifier), ()):
                     seen[disposal].append(bool(row.get("IsDeleted")))
         return {
-            w.disposal_id: Result(
-                w.disposal_id, Outcome.AWAITING, code="deleted_but_readable", until=self._readable_until(w.locator),
-                count=len(seen[w.disposal_id]), verify_method="query_all",
+            disposal: Result(
+                disposal, Outcome.AWAITING, code="deleted_but_readable", until=self.site.as_of + timedelta(days=1),
+                count=len(rows), verify_method="query_all",
             )
-            for w in purged if seen[w.disposal_id] and all(seen[w.disposal_id])
+            for disposal, rows in seen.items() if all(rows)
         }  # fmt: skip
+
+    @staticmethod
+    def _concerns(kind: str, datasets: Iterable[str]) -> bool:
+        return (MARKETING if kind == "Lead" else CUSTOMER) in datasets
+
+    def _shared_before(self, work: Sequence[Work], claims: Mapping[str, Claim]) -> None:
+        """Add what was left to a person when it was located, and is there still: the way to it may be gone by now."""
+        owners: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for one in work:
+            for kind, ids in (one.locator.get("shared") or {}).items():
+                for identifier in filter(ID.fullmatch, ids):
+                    owners[kind][identifier].add(one.account_id or NAMELESS + one.disposal_id)
+        wanted = [(k, ["Id", "IsDeleted"], [Test("Id", ids)]) for k, ids in owners.items() if k.isidentifier()]
+        for (kind, _columns, _tests), rows in zip(wanted, self.client.select_many(wanted), strict=True):
+            for identifier in (i for i, row in rows.items() if not row.get("IsDeleted")):
+                for account in owners[kind][identifier]:
+                    claims[account].shared.setdefault(kind, set()).add(identifier)
 
     def _verdict(self, work: Work, person: Person, claim: Claim) -> Result:
         answer = partial(Result, work.disposal_id, verify_method="query_all")
@@ -293,7 +338,7 @@ class Processor:
             locator = {**self._locator(person, claim), "jobs": dict(work.locator.get("jobs") or {})}
             return answer(outcome=Outcome.FAILED, code="still_present", count=len(rows), locator=locator)
         due = self.site.as_of + timedelta(days=int(self.site.settings.get("manual_days", 5)))
-        shared = sum(map(len, claim.shared.values())) if CUSTOMER in work.datasets else 0
+        shared = sum(len(ids) for k, ids in claim.shared.items() if self._concerns(k, work.datasets))
         if shared:
             return answer(outcome=Outcome.MANUAL_PENDING, code="shared_records", until=due, count=shared)
         if claim.histories:
@@ -306,9 +351,3 @@ class Processor:
         if not purged or self.site.as_of > date.fromisoformat(purged) + timedelta(days=1):
             return None
         return self.site.as_of + timedelta(days=1)
-
-
-def _is_address(text: str) -> bool:
-    """Tell whether Salesforce could hold this as an e-mail address: an `@`, no blanks, no control characters."""
-    local, at, domain = text.strip().rpartition("@")
-    return bool(at and local and domain and len(text) <= 254 and text.strip().isprintable() and " " not in text.strip())

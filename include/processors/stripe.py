@@ -7,44 +7,45 @@ deleted; and once the newest payment is older than 90 days and than the policy's
 the rest inaccessible. Stripe keeps copies of its own for anti-money-laundering and card rules (its deletion-requests
 page), so a person who was found here ends as `retained_by_processor`, never as `confirmed_absent`.
 
-Connection `stripe`: password = secret or restricted key; extra: `endpoint_url`, `stripe_version` (of the redaction
-preview).
-Settings: `metadata_key`, `dispute_window_days` (120), `unfinished_payment_days` (7), `invoice_usage_on_cancel`
-(true), `poll_seconds` (120), `retry_pause` (0.5), `threads` (4), `email_sources` (tables and columns that say whose
-an e-mail is).
+Connection `stripe`: password = secret or restricted key; extra: `endpoint_url`, `stripe_account` (a connected account),
+`stripe_version` (of the redaction preview). Settings: `_stripe_policy.Policy`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Found, Quota, Record, Result, Site, Step, Subject, Work
-from include.processors._stripe_api import NAME, QUOTAS, Api, safe_id
+from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
+from include.processors import _stripe_proof as proof
+from include.processors._stripe_api import NAME, QUOTAS, Api, Declined, safe_id, unknown_path
 from include.processors._stripe_batch import each
+from include.processors._stripe_dealings import Dealings, Ledger, reference, seoul_date
 from include.processors._stripe_erase import Eraser
 from include.processors._stripe_export import Exporter
-from include.processors._stripe_find import Belongings, Finder, Policy, seoul_date, settled
-from include.processors._stripe_redaction import JOBS, YOUNGEST, Redactor
+from include.processors._stripe_find import Belongings, Finder
+from include.processors._stripe_policy import Policy
+from include.processors._stripe_redaction import JOBS, Redactor, window_of
 
 PREFLIGHT = (
-    "customers",
-    "charges",
-    "payment_intents",
-    "invoices",
-    "subscriptions",
-    "refunds",
-    "disputes",
-    "checkout/sessions",
-)
-EMAIL_SOURCES = (("account_profile", "email"), ("billing_contact", "email"))
-CUSTOMER_STEPS = ("cancel_subscriptions", "detach", "scrub", "delete_customer")
-METHODS = {"scrub": "overwrite", "redact": "vendor_redaction", "run_redaction": "vendor_redaction"}
+    "customers", "charges", "payment_intents", "invoices", "subscriptions", "refunds", "disputes", "checkout/sessions",
+    "setup_intents",
+)  # fmt: skip
+PREFLIGHT_WHERE_KNOWN = (
+    "credit_notes", "invoice_payments", "invoiceitems", "subscription_schedules", "billing/credit_grants",
+)  # fmt: skip
+CUSTOMER_STEPS = ("cancel_subscriptions", "settle_invoices", "detach", "scrub", "delete_customer")
+METHODS = {
+    "scrub": "overwrite",
+    "settle_invoices": "overwrite",
+    "redact": "vendor_redaction",
+    "run_redaction": "vendor_redaction",
+}
 
 
 class Processor:
@@ -56,30 +57,25 @@ class Processor:
     quotas: ClassVar[tuple[Quota, ...]] = QUOTAS
 
     def __init__(self, site: Site) -> None:
-        settings = site.settings
-        self.site = site
-        self.threads = int(settings.get("threads", 4))
-        self.window = max(timedelta(days=int(settings.get("dispute_window_days", 120))), YOUNGEST)
-        self.api = Api(site, pause=float(settings.get("retry_pause", 0.5)))
-        self.finder = Finder(
-            self.api,
-            Policy(
-                metadata_key=str(settings.get("metadata_key", "account_id")),
-                unfinished_payment_days=int(settings.get("unfinished_payment_days", 7)),
-            ),
-            site.as_of,
-        )
-        self.exporter = Exporter(self.api, self.finder, site.as_of)
-        self.eraser = Eraser(self.api, self.finder, invoice_usage=bool(settings.get("invoice_usage_on_cancel", True)))
-        self.redactor = Redactor(
-            self.api, self.finder, site.as_of, window=self.window, threads=self.threads,
-            poll_seconds=float(settings.get("poll_seconds", 120)),
-        )  # fmt: skip
+        self.site, self.policy = site, Policy.of(site.settings)
+        self.threads = self.policy.threads
+        self.api = Api(site, pause=self.policy.retry_pause)
+        self.finder = Finder(self.api, self.policy)
+        self.ledger = Ledger(self.api, self.policy, site.as_of)
+        self.exporter = Exporter(self.api, self.finder, self.ledger, self.policy, site.as_of)
+        self.eraser = Eraser(self.api, self.finder, self.ledger)
+        self.redactor = Redactor(self.api, self.ledger, self.policy, site.as_of)
 
     def check(self) -> None:
         """Read one object of every kind we need, so that a missing permission is found before anything is touched."""
         for path in PREFLIGHT:
             self.api.get(f"/v1/{path}", limit=1)
+        for path in PREFLIGHT_WHERE_KNOWN:
+            try:
+                self.api.get(f"/v1/{path}", optional=True, limit=1)
+            except (Declined, Unreachable) as error:
+                if not unknown_path(error):
+                    raise
 
     # -- locate ----------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
@@ -96,31 +92,57 @@ class Processor:
         found = self.finder.belongings(subject)
         if found.unclear or (found.by_email_only and any(e.strip().casefold() in shared for e in subject.emails)):
             return Found(subject.disposal_id, Outcome.FAILED, code="ambiguous")
-        done = self.finder.dealings(found)
+        if any(row.get("customer_account") for row in found.live.values()):
+            # An Account of API v2 owns part of it: lists by customer would miss that, so a person looks.
+            return Found(subject.disposal_id, Outcome.FAILED, code="customer_account")
+        done = self._dealings(found, subject)
+        if done is None:
+            return Found(subject.disposal_id, Outcome.FAILED, code="deleted_customer_unreadable")
         count = len(found.live) + len(found.gone) + len(found.sessions)
         count += len(done.charges) + len(done.intents) + len(done.invoices)
         return Found(
             subject.disposal_id,
             Outcome.BLOCKED if done.holds else Outcome.LOCATED,
             count=count,
-            locator=self._locator(found, done) if count else {},
-            code=sorted(done.holds)[0] if done.holds else None,
+            locator=self._locator(found, done, count) if count else {},
+            code=done.holds[0] if done.holds else None,
         )
 
-    def _locator(self, found: Belongings, done: Any) -> dict[str, Any]:
+    def _dealings(self, found: Belongings, subject: Subject) -> Dealings | None:
+        """Return what these customers and guests did; None where it is closed to us because a customer is deleted."""
+        done = Dealings()
+        for key, row in found.live.items():
+            self.ledger.of_customer(done, key)
+            self.ledger.of_living(done, row)
+        for key in found.gone:
+            try:
+                self.ledger.of_customer(done, key)
+            except Declined as declined:
+                if declined.missing:
+                    return None
+                raise
+        for session in found.sessions:
+            if session.get("payment_intent"):
+                self.ledger.of_guest(done, reference(session["payment_intent"]))
+        self.ledger.judge(done, subject.settled)
+        return done
+
+    def _locator(self, found: Belongings, done: Dealings, count: int) -> dict[str, Any]:
+        ids = done.ids()
         return {
             "customers": sorted(found.live),
             "gone": sorted(found.gone),
             "sessions": [s["id"] for s in found.sessions],
-            "guest_intents": [s["payment_intent"] for s in found.sessions if s.get("payment_intent")],
-            "charges": sorted({c["id"] for c in done.charges}),
-            "intents": sorted({i["id"] for i in done.intents}),
-            "invoices": sorted(settled(done.invoices)),
+            "guest_intents": [reference(s["payment_intent"]) for s in found.sessions if s.get("payment_intent")],
+            "charges": ids["charges"],
+            "intents": ids["intents"],
+            "invoices": ids["invoices"],
+            "extracted": done.extracted(),
+            "owed": sorted(done.owed),
             "newest": seoul_date(done.newest).isoformat() if done.newest else None,
             "located_on": self.site.as_of.isoformat(),
-            "count": len(found.live) + len(found.gone) + len(found.sessions)
-            + len(done.charges) + len(done.intents) + len(done.invoices),
-        }  # fmt: skip
+            "count": count,
+        }
 
     def _shared(self, subjects: Sequence[Subject]) -> set[str]:
         """Return the e-mails that more than one account goes by, in this batch or in the accounts database."""
@@ -136,7 +158,7 @@ class Processor:
         from sqlalchemy import text
         from sqlalchemy.exc import SQLAlchemyError
 
-        for table, column in self.site.settings.get("email_sources", EMAIL_SOURCES):
+        for table, column in self.policy.email_sources:
             if not re.fullmatch(r"[a-z_][a-z0-9_.]*", table) or not re.fullmatch(r"[a-z_][a-z0-9_]*", column):
                 raise ConfigurationError("stripe: settings.email_sources: only plain table and column names are taken.")
             query = text(f"SELECT account_id, {column} FROM {table} WHERE lower({column}) = ANY(:emails)")  # noqa: S608
@@ -162,13 +184,26 @@ class Processor:
         locator = work.locator
         if not any(locator.get(kind) for kind in ("customers", "gone", "sessions")):
             return ()
-        names = CUSTOMER_STEPS if locator.get("customers") else ("scrub",)
-        newest = locator.get("newest")
-        due = date.fromisoformat(newest) + self.window if newest else None
+        possible = CUSTOMER_STEPS if locator.get("customers") else ("scrub",)
+        names = [n for n in possible if n != "settle_invoices" or locator.get("owed")]
+        due = self._due(locator)
         return (
             *(Step(name, method=METHODS.get(name, "api_delete")) for name in names),
             *(Step(name, not_before=due, method=METHODS[name]) for name in ("redact", "run_redaction")),
         )
+
+    def _due(self, locator: Mapping[str, Any]) -> date | None:
+        """Return the first day on which what was located may be redacted."""
+        newest = locator.get("newest")
+        return date.fromisoformat(newest) + window_of(self.policy) if newest else None
+
+    def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
+        """Yield the customers created since."""
+        return _sweeps.stripe(self.api, since, metadata_key=self.finder.policy.metadata_key)
+
+    def objects(self, locator: Mapping[str, Any]) -> list[str]:
+        """Return the ids in a locator."""
+        return _sweeps.object_ids(locator)
 
     def act(self, step: str, work: Sequence[Work]) -> list[Result]:
         """Carry one step out; every step reads first and may be repeated."""
@@ -176,6 +211,7 @@ class Processor:
             return self.redactor.finish(work)
         steps: Mapping[str, Callable[[Work], Result]] = {
             "cancel_subscriptions": self.eraser.cancel_subscriptions,
+            "settle_invoices": self.eraser.settle_invoices,
             "detach": self.eraser.detach,
             "scrub": self.eraser.scrub,
             "delete_customer": self.eraser.delete_customer,
@@ -210,9 +246,15 @@ class Processor:
                 verify_method="customer_search",
             )
         result = self._read_redaction(work)
-        if result.outcome is Outcome.RETAINED_BY_PROCESSOR and self._late(work):
-            # The search index showed one too late: it is located and extracted like any other before it is touched.
-            return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR, verify_method="customer_search")
+        late = self._late(work) if result.outcome is Outcome.RETAINED_BY_PROCESSOR else []
+        if late:
+            # The search index showed them too late. They join the locator, which alone knows those already deleted;
+            # the first step then has their records extracted before anything of them is touched.
+            customers = sorted({*locator.get("customers", ()), *late})
+            joined = {**{k: v for k, v in locator.items() if k != "redaction"}, "customers": customers}
+            return Result(
+                work.disposal_id, Outcome.FAILED, code="late_customer", locator=joined, verify_method="customer_search"
+            )
         return result
 
     def _late(self, work: Work) -> list[str]:
@@ -226,33 +268,73 @@ class Processor:
         return found
 
     def _read_redaction(self, work: Work) -> Result:
-        locator, count = work.locator, int(work.locator.get("count", 0))
+        locator = work.locator
         if locator.get("redaction") == "not_enabled":
-            return Result(
-                work.disposal_id, Outcome.RETAINED_BY_PROCESSOR, code="redaction_not_enabled",
-                basis="processor_own_duties", count=count, verify_method="customer_read",
-            )  # fmt: skip
+            return self._read_not_enabled(work)
         jobs = locator.get("jobs") or ()
         if not jobs:
-            return Result(work.disposal_id, Outcome.FAILED, code="redaction_outstanding", verify_method="customer_read")
+            return self._read_jobless(work)
         for stored in jobs:
             status = self.api.get(f"{JOBS}/{safe_id(stored['id'])}", preview=True).get("status")
             if status != "succeeded":
                 return Result(
                     work.disposal_id, Outcome.FAILED, code="redaction_outstanding", verify_method="redaction_job_read"
                 )
-        if self.eraser.shows_email(locator.get("charges", ())):
+        named = proof.named(self.ledger, self.api, locator)
+        if named:
             return Result(
                 work.disposal_id,
                 Outcome.FAILED,
                 code="redaction_incomplete",
-                verify_method="charge_read",
+                verify_method="payments_read",
                 needs_person=True,
+                counts=named,
             )
         return Result(
             work.disposal_id, Outcome.RETAINED_BY_PROCESSOR, code="inaccessible_to_us", basis="stripe_aml_card_rules",
-            count=count, verify_method="customer_and_redaction_job_read",
+            count=int(locator.get("count", 0)), verify_method="customer_job_and_payments_read",
+            exceptions=(_kept(locator, "aml_and_card_rules"),),
         )  # fmt: skip
+
+    def _read_jobless(self, work: Work) -> Result:
+        """Look for a job whose id was never stored, once the day has come on which one may have been made."""
+        due = self._due(work.locator)
+        jobs = self.redactor.found(work.locator) if due is None or due <= self.site.as_of else []
+        return Result(
+            work.disposal_id, Outcome.FAILED, code="redaction_outstanding", verify_method="redaction_job_read",
+            locator={**work.locator, "jobs": jobs, "redaction": "job"} if jobs else None,
+        )  # fmt: skip
+
+    def _read_not_enabled(self, work: Work) -> Result:
+        """Stripe keeps it and we can still read it: a request to Stripe stays open until a person closes it."""
+        locator = work.locator
+        if self.redactor.enabled():
+            again = {k: v for k, v in locator.items() if k != "redaction"}
+            return Result(work.disposal_id, Outcome.FAILED, code="redaction_outstanding", locator=again)
+        due = date.fromisoformat(locator.get("request_due") or self.site.as_of.isoformat())
+        return Result(
+            work.disposal_id, Outcome.RETAINED_BY_PROCESSOR, code="redaction_not_enabled",
+            basis="processor_own_duties", count=int(locator.get("count", 0)), verify_method="customer_read",
+            until=due, needs_person=True,
+            exceptions=(
+                _kept(locator, "processor_own_duties"),
+                {"item": "manual_request", "items": ["redaction_not_enabled"], "until": due.isoformat()},
+            ),
+        )  # fmt: skip
+
+
+def _kept(locator: Mapping[str, Any], law: str) -> dict[str, Any]:
+    """Return what Stripe keeps of what was located, by kind, as evidence lists it."""
+    extracted = locator.get("extracted") or {}
+    kinds = {
+        "customer": [*locator.get("customers", ()), *locator.get("gone", ())],
+        "checkout_session": locator.get("sessions", ()),
+        "charge": locator.get("charges", ()),
+        "payment_intent": locator.get("intents", ()),
+        "invoice": locator.get("invoices", ()),
+        **{kind.removesuffix("s"): extracted.get(kind, ()) for kind in ("refunds", "disputes", "credit_notes")},
+    }
+    return {"item": "kept_by_processor", "items": [kind for kind, keys in kinds.items() if keys], "law": law}
 
 
 def _not_exported(_work: Work, code: str, status: int | None) -> list[Record]:

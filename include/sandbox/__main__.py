@@ -11,15 +11,20 @@ import signal
 import sys
 import threading
 from datetime import date
-from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 from include.errors import RetentionError
-from include.sandbox.standin import Frame, Serving
+from include.sandbox.mail import MailServer
+from include.sandbox.standin import Serving
+from include.sandbox.standins import load
 
 ROOT = Path(__file__).parents[2]
-NEEDS_MORE = {"openssl": "timestamps checked by openssl itself: apt-get install openssl"}
+NEEDS_MORE = {
+    "openssl": "timestamps checked by openssl itself: apt-get install openssl",
+    "docker-compose": "the compose file read by docker-compose itself: apt-get install docker-compose",
+    "soffice": "the workbook opened in LibreOffice: apt-get install libreoffice-calc-nogui",
+}
 """What the suite checks with a program that is neither Python nor make, and how to get it."""
 
 
@@ -76,11 +81,13 @@ def _stack(command: str) -> None:
 def _serve(folder: Path, standins: list[str]) -> None:
     """Serve stand-ins until the process is told to end; their published limits are scaled up for one fast night."""
     factor = float(os.environ.get("SANDBOX_LIMIT_FACTOR", "1"))
-    serving = []
+    serving: list[object] = []
     for item in standins:
         name, _, port = item.partition("=")
-        kind: type[Frame] = import_module(f"include.sandbox.{name}").StandIn
-        serving.append(Serving(kind(folder, limit_factor=factor), int(port)).__enter__())
+        if name == "mail":
+            serving.append(MailServer(folder.parent / "mail", int(port)).__enter__())
+            continue
+        serving.append(Serving(load(name)(folder, limit_factor=factor), int(port)).__enter__())
     threading.Event().wait()
 
 

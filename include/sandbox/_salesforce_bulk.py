@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 from werkzeug.wrappers import Request, Response
 
 from include.sandbox._salesforce_people import BASE62, to_18
-from include.sandbox._salesforce_schema import FIELDS, NO_BULK
+from include.sandbox._salesforce_schema import CASCADES, FIELDS, NO_BULK
 from include.sandbox.standin import Store, json_reply
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class BulkJobs:
         def kind_of(self, identifier: str) -> str: ...
         def _bin(self, kind: str, identifier: str, until: dt.datetime, *, hard: bool = False) -> None: ...
         def _forget(self, kind: str, identifier: str) -> None: ...
+        def _forget_history(self, kind: str, identifier: str) -> None: ...
 
     def create_job(self, request: Request, version: str) -> Response:
         """Open a job."""
@@ -166,7 +167,7 @@ class BulkJobs:
         )  # fmt: skip
 
     def _destroy_row(self, request: Request, job: dict[str, Any], identifier: str) -> str | None:
-        from include.sandbox.salesforce import Problem
+        from include.sandbox._salesforce_rows import Problem
 
         if self.fault("row_locked", request):
             return "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record:--"
@@ -219,12 +220,21 @@ class BulkJobs:
                     f"<id>{escape(identifier)}</id><success>false</success></result>"
                 )
                 continue
-            if self.visible_days > 0:
-                self._bin(entry["kind"], entry["id"], self.now() + dt.timedelta(days=self.visible_days), hard=True)
-            else:
-                self._forget(entry["kind"], entry["id"])
+            self._purge(entry["kind"], entry["id"])
             answers.append(f"<result><id>{entry['id']}</id><success>true</success></result>")
         return self._soap(200, f"<emptyRecycleBinResponse>{''.join(answers)}</emptyRecycleBinResponse>")
+
+    def _purge(self, kind: str, identifier: str) -> None:
+        """Take a row out of the bin, and with it what had been deleted along with it."""
+        for child, field in CASCADES.get(kind, ()):
+            for row in [r for r in self.store.all(child) if r.get(field) == identifier and r.get("IsDeleted")]:
+                if not (self.store.get("_bin", row["id"]) or {"hard": True})["hard"]:
+                    self._purge(child, row["id"])
+        self._forget_history(kind, identifier)
+        if self.visible_days > 0:
+            self._bin(kind, identifier, self.now() + dt.timedelta(days=self.visible_days), hard=True)
+        else:
+            self._forget(kind, identifier)
 
     def _soap_fault(self, code: str, text: str) -> Response:
         return self._soap(

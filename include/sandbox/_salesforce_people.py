@@ -18,7 +18,9 @@ PREFIXES = {
     "CampaignMember": "00v", "EmailMessage": "02s", "ContentDocumentLink": "06A", "ContentDocument": "069",
     "AccountContactRelation": "07k", "FeedItem": "0D5", "Individual": "0PK", "Case": "500", "Campaign": "701",
     "ContactHistory": "017", "LeadHistory": "017", "CaseHistory": "017", "AccountHistory": "017",
-    "Survey_Response__c": "a00",
+    "Survey_Response__History": "017",
+    "AccountContactRole": "02Z", "CaseContactRole": "03j", "EmailMessageRelation": "0Ez", "ContactPointEmail": "9Vl",
+    "Survey_Response__c": "a00", "Referral__c": "a01", "Booking__c": "a02", "Mail_Settings__c": "a03",
 }  # fmt: skip
 """Key prefixes of the objects this organisation has."""
 

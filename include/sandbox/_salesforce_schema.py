@@ -33,6 +33,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "LastName": "string",
         "IsPersonAccount": "boolean",
         "PersonEmail": "email",
+        "Billing_Email__c": "email",
         "PersonContactId": ("Contact",),
         "PersonIndividualId": ("Individual",),
         "MasterRecordId": ("Account",),
@@ -70,6 +71,8 @@ FIELDS: dict[str, dict[str, Any]] = {
         "ContactId": ("Contact",),
         "AccountId": ("Account",),
         "SuppliedEmail": "email",
+        "ContactEmail": "email",
+        "ContactPhone": "phone",
         "SuppliedName": "string",
         "SuppliedPhone": "string",
         "Subject": "string",
@@ -121,15 +124,31 @@ FIELDS: dict[str, dict[str, Any]] = {
     "User": {"ContactId": ("Contact",), "IsActive": "boolean", "Username": "string", "Email": "email"},
     "ContactHistory": {"ContactId": ("Contact",), **HISTORY},
     "LeadHistory": {"LeadId": ("Lead",), **HISTORY},
+    "Survey_Response__History": {"ParentId": ("Survey_Response__c",), **HISTORY},
     "CaseHistory": {"CaseId": ("Case",), **HISTORY},
     "AccountHistory": {"AccountId": ("Account",), **HISTORY},
+    "AccountContactRole": {"ContactId": ("Contact",), "AccountId": ("Account",), "Role": "picklist"},
+    "CaseContactRole": {"ContactId": ("Contact",), "CasesId": ("Case",), "Role": "picklist"},
+    "EmailMessageRelation": {
+        "EmailMessageId": ("EmailMessage",),
+        "RelationId": ("Contact", "Lead", "User"),
+        "RelationType": "picklist",
+        "RelationAddress": "string",
+    },
+    "ContactPointEmail": {"ParentId": ("Account", "Individual"), "EmailAddress": "email"},
+    "Referral__c": {"Name": "string", "Referrer__c": ("Contact",), "Referred__c": ("Contact", "Lead")},
+    "Booking__c": {"Name": "string", "Guest__c": ("Contact",), "Guest_Phone__c": "phone"},
+    "Mail_Settings__c": {"Name": "string", "Sender__c": "email"},
     "Survey_Response__c": {"Name": "string", "Contact__c": ("Contact",), "Email__c": "email", "Answer__c": "textarea"},
 }
 
 NO_BULK = frozenset({"FeedItem"})
 """Objects the Bulk API does not take; they are deleted through REST and leave no recycle bin entry."""
 
-UNDELETABLE = frozenset({"User", "ContactHistory", "LeadHistory", "CaseHistory", "AccountHistory"})
+RESTRICTED: dict[str, tuple[tuple[str, str], ...]] = {"Contact": (("Booking__c", "Guest__c"),)}
+"""Custom look-ups that forbid deleting what they point to."""
+
+UNDELETABLE = frozenset({"User", *(kind for kind in FIELDS if kind.endswith("History"))})
 
 _PERSON_CHILDREN = (("Task", "WhoId"), ("Event", "WhoId"), ("Attachment", "ParentId"), ("Note", "ParentId"),
                     ("FeedItem", "ParentId"), ("ContentDocumentLink", "LinkedEntityId"))  # fmt: skip
@@ -137,11 +156,12 @@ CASCADES: dict[str, tuple[tuple[str, str], ...]] = {
     "Account": (("Contact", "AccountId"), ("Attachment", "ParentId"), ("Note", "ParentId"), ("FeedItem", "ParentId"),
                 ("ContentDocumentLink", "LinkedEntityId"), ("Task", "WhatId"), ("Event", "WhatId")),
     "Contact": (*_PERSON_CHILDREN, ("CampaignMember", "ContactId"), ("OpportunityContactRole", "ContactId"),
-                ("AccountContactRelation", "ContactId")),
+                ("AccountContactRelation", "ContactId"), ("AccountContactRole", "ContactId"),
+                ("CaseContactRole", "ContactId")),
     "Lead": (*_PERSON_CHILDREN, ("CampaignMember", "LeadId")),
     "Case": (("CaseComment", "ParentId"), ("EmailMessage", "ParentId"), ("Task", "WhatId"), ("Event", "WhatId"),
              ("Attachment", "ParentId"), ("FeedItem", "ParentId"), ("ContentDocumentLink", "LinkedEntityId")),
-    "EmailMessage": (("Attachment", "ParentId"),),
+    "EmailMessage": (("Attachment", "ParentId"), ("EmailMessageRelation", "EmailMessageId")),
     "ContentDocument": (("ContentDocumentLink", "ContentDocumentId"),),
 }  # fmt: skip
 """Children that go to the recycle bin, or for good, together with their parent."""
@@ -178,7 +198,7 @@ def describe(kind: str, *, person_accounts: bool) -> dict[str, Any]:
             "childSObject": child,
             "field": name,
             "cascadeDelete": (child, name) in CASCADES.get(kind, ()),
-            "restrictedDelete": (kind, child) == ("Contact", "Case"),
+            "restrictedDelete": (child, name) in {("Case", "ContactId"), *RESTRICTED.get(kind, ())},
             "relationshipName": None,
         }
         for child, shapes in FIELDS.items()
@@ -195,6 +215,7 @@ def summary(kind: str) -> dict[str, Any]:
         "keyPrefix": PREFIXES[kind],
         "custom": kind.endswith("__c"),
         "queryable": True,
+        "customSetting": kind == "Mail_Settings__c",
         "deletable": kind not in UNDELETABLE,
         "updateable": not kind.endswith("History"),
     }

@@ -142,17 +142,17 @@ class _Handler(StreamRequestHandler):
 
 
 class Server(ThreadingTCPServer):
-    """An application on a loopback port, a thread to a connection."""
+    """An application on a port of this machine (loopback unless `host` says otherwise), a thread to a connection."""
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, application: Application) -> None:
+    def __init__(self, port: int, application: Application, *, host: str = "127.0.0.1") -> None:
         self.application = application
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
 
     def opened(self, connection: socket.socket) -> None:
         """Remember a connection, so that it ends with the server."""

@@ -6,9 +6,10 @@ All ids are derived from `number`, so that the same seed gives the same objects.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from include.sandbox._stripe_money import credit_note, invoice_item, schedule, setup_intent
 from include.sandbox._stripe_shapes import (
     card,
     charge,
@@ -38,6 +39,11 @@ VARIANTS: tuple[str, ...] = (
     "non_zero_balance",
     "pending_refund",
     "no_metadata",  # found by e-mail only
+    "paid_back",  # a refund, a credit note and a dispute that was lost
+    "begun",  # a subscription still to start, a Checkout Session and a card left half-way
+    "cash_balance",
+    "pending_item",  # work that waits for the next invoice
+    "inquiry",  # a dispute's forerunner, which does not mark its charge
 )
 """What `variant` picks, by index modulo the length."""
 
@@ -84,6 +90,53 @@ class _Person:
             )
 
 
+def _pay_back(build: _Person, person: Mapping[str, Any], created: int) -> None:
+    """Add what is given back: a refund of one charge, a credit note, a dispute that was lost."""
+    charges = build.objects["charge"]
+    first, last = charges[0], charges[-1]
+    first["amount_refunded"] = 100
+    build.add(refund(build.key("re", 900), first["id"], amount=100, created=first["created"], status="succeeded"))
+    for bill in build.objects.get("invoice", [])[:1]:
+        build.add(credit_note(build.key("cn", 900), bill, amount=200, created=bill["created"]))
+    last["disputed"] = True
+    lost = dispute(build.key("du", 900), last["id"], amount=last["amount"], created=created, status="lost")
+    lost["evidence"] |= {"customer_email_address": person["email"], "uncategorized_text": f"Said by {person['name']}"}
+    build.add(lost)
+
+
+def _begin(build: _Person, person: Mapping[str, Any], created: int) -> None:
+    """Add what was begun and never finished."""
+    build.add(schedule(build.key("sub_sched", 900), person, created=created))
+    build.add(setup_intent(build.key("seti", 900), person, created=created))
+    intent = payment_intent(build.key("pi", 900), person, amount=500, created=created)
+    build.add({**intent, "amount_received": 0, "latest_charge": None, "status": "requires_payment_method"})
+    session = checkout(build.key("cs", 900), person, intent["id"], amount=500, created=created)
+    changes = {"customer": person["id"], "payment_status": "unpaid", "status": "open"}
+    build.add({**session, **changes}, "checkout_session")
+
+
+def _inquire(build: _Person, person: Mapping[str, Any], created: int) -> None:
+    charge_id, amount = build.objects["charge"][-1]["id"], build.objects["charge"][-1]["amount"]
+    build.add(dispute(build.key("du", 900), charge_id, amount=amount, created=created, status="warning_under_review"))
+
+
+def _hold_cash(build: _Person, person: dict[str, Any], created: int) -> None:
+    person["_cash_balance"] = {"krw": 700}
+
+
+def _work_more(build: _Person, person: Mapping[str, Any], created: int) -> None:
+    build.add(invoice_item(build.key("ii", 900), person, amount=300, created=created))
+
+
+OWED: Mapping[str, Callable[[_Person, dict[str, Any], int], None]] = {
+    "paid_back": _pay_back,
+    "begun": _begin,
+    "cash_balance": _hold_cash,
+    "pending_item": _work_more,
+    "inquiry": _inquire,
+}
+
+
 def _trouble(build: _Person, person: dict[str, Any], what: str, on: dt.date) -> None:
     """Add what a variant needs beyond its payments."""
     created, charges = stamp(on), build.objects.get("charge", [])
@@ -99,6 +152,8 @@ def _trouble(build: _Person, person: dict[str, Any], what: str, on: dt.date) -> 
     elif what == "active_subscription":
         build.add(subscription(build.key("sub", 900), person, created=created))
         build.add(subscription(build.key("sub", 901), person, created=created, status="canceled"))
+    elif what in OWED and (charges or what not in {"paid_back", "inquiry"}):
+        OWED[what](build, person, created)
     elif what == "non_zero_balance":
         person["balance"] = -5000
     elif what == "pending_refund" and charges:

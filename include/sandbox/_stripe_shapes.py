@@ -14,9 +14,14 @@ def stamp(day: dt.date, *, hour: int = 14) -> int:
     return int(dt.datetime.combine(day, dt.time(hour), SEOUL).timestamp())
 
 
+def public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object without what the API never shows."""
+    return {key: value for key, value in row.items() if not key.startswith("_")}
+
+
 def page(rows: Sequence[Mapping[str, Any]], url: str, *, more: bool = False) -> dict[str, Any]:
     """Return Stripe's list object."""
-    return {"object": "list", "url": url, "has_more": more, "data": list(rows)}
+    return {"object": "list", "url": url, "has_more": more, "data": [public(r) for r in rows]}
 
 
 def customer(key: str, *, email: str | None, name: str | None, created: int, account_id: str | None) -> dict[str, Any]:
@@ -30,18 +35,19 @@ def customer(key: str, *, email: str | None, name: str | None, created: int, acc
         },
         "balance": 0,
         "business_name": None,
-        "cash_balance": None,
         "created": created,
         "currency": "krw",
+        "customer_account": None,
         "default_source": None,
         "delinquent": False,
         "description": f"Account of {name}" if name else None,
         "discount": None,
         "email": email,
         "individual_name": name,
-        "invoice_credit_balance": {},
         "invoice_prefix": key[-8:].upper(),
-        "invoice_settings": {"custom_fields": None, "default_payment_method": None, "footer": None},
+        "invoice_settings": {
+            "custom_fields": None, "default_payment_method": None, "footer": None, "rendering_options": None,
+        },
         "livemode": False,
         "metadata": {"account_id": account_id} if account_id is not None else {},
         "name": name,
@@ -54,7 +60,23 @@ def customer(key: str, *, email: str | None, name: str | None, created: int, acc
 
 
 def _billing(person: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: person[key] for key in ("address", "email", "name", "phone")}
+    return {**{key: person[key] for key in ("address", "email", "name", "phone")}, "tax_id": None}
+
+
+def _automatic_tax() -> dict[str, Any]:
+    return {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
+
+
+def _paid_by(method: str, key: str) -> dict[str, Any]:
+    """Return how a charge was paid, with what a law does not keep: last digits, fingerprint."""
+    if method != "card":
+        return {"brand": None, "buyer_id": None, "last4": "4242"}
+    return {
+        "amount_authorized": None, "authorization_code": None, "brand": "visa", "checks": None, "country": "KR",
+        "exp_month": 12, "exp_year": 2030, "fingerprint": f"fp{key[-8:]}", "funding": "credit", "installments": None,
+        "last4": "4242", "mandate": None, "network": "visa", "network_token": None, "network_transaction_id": None,
+        "regulated_status": None, "three_d_secure": None, "transaction_link_id": None, "wallet": None,
+    }  # fmt: skip
 
 
 def payment_intent(
@@ -65,8 +87,11 @@ def payment_intent(
         "id": key,
         "object": "payment_intent",
         "amount": amount,
+        "amount_capturable": 0,
         "amount_received": amount,
         "canceled_at": None,
+        "capture_method": "automatic",
+        "confirmation_method": "automatic",
         "created": created,
         "currency": "krw",
         "customer": None if guest else person["id"],
@@ -106,7 +131,7 @@ def charge(
         "paid": True,
         "payment_intent": key.replace("ch_", "pi_", 1),
         "payment_method": None,
-        "payment_method_details": {"type": method, method: {"last4": "4242", "fingerprint": f"fp{key[-8:]}"}},
+        "payment_method_details": {"type": method, method: _paid_by(method, key)},
         "receipt_email": person["email"],
         "receipt_url": None,
         "refunded": False,
@@ -131,9 +156,14 @@ def invoice(
         "id": key,
         "object": "invoice",
         "amount_due": amount,
+        "amount_overpaid": 0,
         "amount_paid": paid,
         "amount_remaining": amount - paid,
+        "amount_shipping": 0,
+        "attempt_count": 1 if paid else 0,
+        "attempted": bool(paid),
         "auto_advance": False,
+        "automatic_tax": _automatic_tax(),
         "billing_reason": "subscription_cycle" if subscription else "manual",
         "collection_method": "send_invoice",
         "created": created,
@@ -146,18 +176,29 @@ def invoice(
         "customer_phone": person["phone"],
         "customer_shipping": None,
         "customer_tax_ids": [],
+        "default_tax_rates": [],
         "description": None,
+        "discounts": [],
         "footer": None,
-        "invoice_pdf": f"https://pay.example.com/invoice/{key}/pdf" if final else None,
+        "invoice_pdf": f"https://pay.stripe.com/invoice/acct_sandbox/test_{key}/pdf?s=ap" if final else None,
+        "issuer": {"type": "self"},
         "lines": page([], f"/v1/invoices/{key}/lines"),
         "livemode": False,
         "metadata": {},
         "number": f"{person['invoice_prefix']}-{key[-4:]}" if final else None,
-        "parent": {"type": "subscription_details", "subscription_details": {"subscription": subscription}}
+        "parent": {
+            "type": "subscription_details",
+            "quote_details": None,
+            "subscription_details": {"metadata": None, "subscription": subscription},
+        }
         if subscription
         else None,
+        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
         "period_end": created,
         "period_start": created,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "starting_balance": 0,
         "status": status,
         "status_transitions": {
             "finalized_at": created if final else None,
@@ -195,6 +236,10 @@ def subscription(
     return {
         "id": key,
         "object": "subscription",
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": created,
+        "billing_mode": {"flexible": None, "type": "classic"},
+        "billing_schedules": [],
         "cancel_at_period_end": False,
         "canceled_at": created if status == "canceled" else None,
         "collection_method": "send_invoice",
@@ -202,9 +247,13 @@ def subscription(
         "currency": "krw",
         "customer": person["id"],
         "description": None,
+        "discounts": [],
         "ended_at": created if status == "canceled" else None,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": page([], f"/v1/subscription_items?subscription={key}"),
         "livemode": False,
         "metadata": {},
+        "start_date": created,
         "status": status,
         "_usage_owed": owed,
     }
@@ -217,7 +266,21 @@ def card(key: str, person: Mapping[str, Any], *, created: int) -> dict[str, Any]
         "object": "payment_method",
         "allow_redisplay": "unspecified",
         "billing_details": _billing(person),
-        "card": {"brand": "visa", "exp_month": 12, "exp_year": 2030, "fingerprint": f"fp{key[-8:]}", "last4": "4242"},
+        "card": {
+            "brand": "visa",
+            "checks": None,
+            "country": "KR",
+            "display_brand": "visa",
+            "exp_month": 12,
+            "exp_year": 2030,
+            "fingerprint": f"fp{key[-8:]}",
+            "funding": "credit",
+            "generated_from": None,
+            "last4": "4242",
+            "networks": None,
+            "three_d_secure_usage": None,
+            "wallet": None,
+        },
         "created": created,
         "customer": person["id"],
         "livemode": False,
@@ -237,6 +300,7 @@ def legacy_source(key: str, person: Mapping[str, Any]) -> dict[str, Any]:
         "exp_month": 12,
         "exp_year": 2030,
         "fingerprint": f"fp{key[-8:]}",
+        "funding": "credit",
         "last4": "4242",
         "metadata": {},
         "name": person["name"],
@@ -283,9 +347,27 @@ def dispute(key: str, charge_id: str, *, amount: int, created: int, status: str 
         "charge": charge_id,
         "created": created,
         "currency": "krw",
-        "evidence": {"customer_name": None, "customer_email_address": None, "uncategorized_text": None},
+        "balance_transactions": [],
+        "enhanced_eligibility_types": [],
+        "evidence": {
+            "customer_name": None,
+            "customer_email_address": None,
+            "customer_purchase_ip": None,
+            "enhanced_evidence": {},
+            "uncategorized_text": None,
+        },
+        "evidence_details": {
+            "due_by": created + 9 * 86400,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": "manual",
+        },
+        "is_charge_refundable": False,
         "livemode": False,
         "metadata": {},
+        "network_reason_code": None,
         "payment_intent": charge_id.replace("ch_", "pi_", 1),
         "reason": "general",
         "status": status,
@@ -298,16 +380,33 @@ def checkout(key: str, person: Mapping[str, Any], intent_id: str, *, amount: int
         "id": key,
         "object": "checkout.session",
         "amount_total": amount,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "client_reference_id": person["metadata"].get("account_id"),
         "created": created,
         "currency": "krw",
+        "custom_fields": [],
+        "custom_text": {
+            "after_submit": None,
+            "shipping_address": None,
+            "submit": None,
+            "terms_of_service_acceptance": None,
+        },
         "customer": None,
-        "customer_details": {**_billing(person), "tax_ids": []},
+        "customer_details": {
+            **{k: v for k, v in _billing(person).items() if k != "tax_id"},
+            "business_name": None,
+            "individual_name": None,
+            "tax_exempt": "none",
+            "tax_ids": [],
+        },
         "customer_email": person["email"],
+        "expires_at": created + 86400,
         "livemode": False,
         "metadata": dict(person["metadata"]),
         "mode": "payment",
         "payment_intent": intent_id,
+        "payment_method_types": ["card"],
         "payment_status": "paid",
+        "shipping_options": [],
         "status": "complete",
     }

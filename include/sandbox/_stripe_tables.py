@@ -7,23 +7,28 @@ from typing import Any
 FILTERS: dict[str, tuple[str, ...]] = {
     "charge": ("customer", "payment_intent", "transfer_group"),
     "checkout_session": ("customer", "payment_intent", "subscription", "status", "customer_details"),
-    "credit_note": ("customer", "invoice"),
+    "credit_grant": ("customer",),
+    "credit_note": ("customer", "customer_account", "invoice"),
     "customer": ("email",),
     "dispute": ("charge", "payment_intent"),
-    "invoice": ("customer", "status", "subscription", "collection_method"),
+    "invoice": ("customer", "customer_account", "status", "subscription", "collection_method"),
+    "invoiceitem": ("customer", "customer_account", "invoice", "pending"),
     "invoice_payment": ("invoice", "status", "payment"),
-    "payment_intent": ("customer",),
+    "payment_intent": ("customer", "customer_account"),
     "refund": ("charge", "payment_intent"),
-    "setup_intent": ("customer", "payment_method"),
-    "subscription": ("customer", "status", "price"),
+    "setup_intent": ("customer", "customer_account", "payment_method"),
+    "subscription": ("customer", "customer_account", "status", "price"),
+    "subscription_schedule": ("customer", "customer_account", "scheduled"),
 }
 """The list filters Stripe has, next to `created` and paging; any other one is refused as unknown."""
 
 KINDS = {
     "charges": "charge",
+    "credit_grants": "credit_grant",
     "credit_notes": "credit_note",
     "customers": "customer",
     "disputes": "dispute",
+    "invoiceitems": "invoiceitem",
     "invoices": "invoice",
     "invoice_payments": "invoice_payment",
     "payment_intents": "payment_intent",
@@ -31,6 +36,7 @@ KINDS = {
     "refunds": "refund",
     "sessions": "checkout_session",
     "setup_intents": "setup_intent",
+    "subscription_schedules": "subscription_schedule",
     "subscriptions": "subscription",
 }
 """The last word of a list's path and the kind it lists."""
@@ -45,6 +51,14 @@ WRITABLE: dict[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
+EXPANDABLE: dict[str, frozenset[str]] = {
+    "charge": frozenset({"balance_transaction", "customer", "payment_intent", "refunds"}),
+    "customer": frozenset({"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}),
+    "dispute": frozenset({"charge", "payment_intent"}),
+    "invoice": frozenset({"customer", "payments"}),
+    "payment_intent": frozenset({"customer", "latest_charge"}),
+}
+"""What an object shows more of when asked, as far as a client of ours may ask."""
 COMMON = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 
 
@@ -54,17 +68,25 @@ def listed(kind: str, row: dict[str, Any], params: dict[str, Any]) -> bool:
         if params.get("status") is None and row["status"] == "canceled":
             return False
         params = {name: value for name, value in params.items() if name != "status"}
-    for name in FILTERS[kind]:
-        wanted = params.get(name)
-        if wanted is None:
-            continue
-        have = row.get(name)
-        if isinstance(wanted, dict):
-            if not isinstance(have, dict) or any(have.get(key) != value for key, value in wanted.items()):
-                return False
-        elif have != wanted:
-            return False
-    return True
+    if not _in_time(row, params.get("created")):
+        return False
+    return all(_fits(row, name, params[name]) for name in FILTERS[kind] if params.get(name) is not None)
+
+
+def _fits(row: dict[str, Any], name: str, wanted: Any) -> bool:
+    if name == "pending":
+        return bool((row.get("invoice") is None) == (wanted == "true"))
+    have = row.get(name)
+    if isinstance(wanted, dict):
+        return isinstance(have, dict) and all(have.get(key) == value for key, value in wanted.items())
+    return bool(have == wanted)
+
+
+def _in_time(row: dict[str, Any], created: Any) -> bool:
+    compare = {"gte": int.__ge__, "gt": int.__gt__, "lte": int.__le__, "lt": int.__lt__}
+    bounds = created.items() if isinstance(created, dict) else ()
+    at = int(row.get("created") or 0)
+    return all(compare[sign](at, int(value)) for sign, value in bounds if sign in compare)
 
 
 def merged(name: str, before: Any, value: Any) -> Any:

@@ -42,6 +42,12 @@ def public(row: Row, *hidden: str) -> Row:
     return {k: v for k, v in row.items() if not k.startswith("_") and k not in hidden}
 
 
+def digits(text: object) -> str:
+    """Return the digits of a phone number without Korea's prefixes, so that +82 10 and 010 match."""
+    found = "".join(c for c in str(text) if c.isdigit())
+    return found.removeprefix("82").removeprefix("0")
+
+
 def iso(moment: dt.datetime) -> str:
     """Return a time as Zendesk writes it."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

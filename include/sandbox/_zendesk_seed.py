@@ -122,7 +122,7 @@ def seed_person(*, number: int, account_id: str, email: str, name: str, on: date
         rows["suspended_ticket"].append(
             {
                 "id": foreign + 8,
-                "author": {"id": None, "name": name, "email": email},
+                "author": {"name": name, "email": email},
                 "subject": "Sample suspended mail",
                 "content": f"{name} wrote this",
                 "cause": "Detected as spam",

@@ -1,4 +1,4 @@
-"""Tickets, comments and redaction of the Zendesk stand-in.
+"""Tickets and comments of the Zendesk stand-in.
 
 A deleted ticket answers 404 but stays for 30 days among the deleted ones; archived tickets (closed for 120 days) never
 appear in that list. Purging is all-or-nothing and its job's result is one object, not a list.
@@ -7,31 +7,25 @@ appear in that list. Purging is all-or-nothing and its job's result is one objec
 from __future__ import annotations
 
 import datetime as dt
-import re
 import shlex
 from collections.abc import Sequence
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox._zendesk_pages import Jobs, Row, body_of, ids, invalid, iso, moment, not_found, public
+from include.sandbox._zendesk_pages import Row, ids, invalid, iso, moment, not_found, public
+from include.sandbox._zendesk_redaction import Redaction
 from include.sandbox.standin import json_reply
 
 ARCHIVED_AFTER = dt.timedelta(days=120)
 SCRUBBED_AFTER = dt.timedelta(days=30)
-BLOCK = "▇"
 
 
-def _plain(html: str) -> str:
-    return re.sub(r"<[^>]*>", "", html)
+def _failed(key: str, error: str) -> Row:
+    return {"id": int(key), "action": "delete", "success": False, "error": error, "details": error}
 
 
-class Tickets(Jobs):
+class Tickets(Redaction):
     """Handlers under /tickets, /deleted_tickets, /comment_redactions, /suspended_tickets and /search/export."""
-
-    def live_ticket(self, ticket_id: object) -> Row | None:
-        """Return a ticket that was not deleted."""
-        ticket = self.store.get("ticket", ticket_id)
-        return None if ticket is None or ticket.get("_deleted_at") else ticket
 
     def live_tickets(self) -> list[Row]:
         """Return all tickets that were not deleted."""
@@ -50,6 +44,13 @@ class Tickets(Jobs):
         if "metric_sets" in request.args.get("include", ""):
             body["metric_sets"] = [{"ticket_id": t["id"], "solved_at": t.get("_solved_at")} for t in tickets]
         return json_reply(200, body)
+
+    def show_metrics(self, _request: Request, ticket_id: int) -> Response:
+        """GET /tickets/{id}/metrics."""
+        ticket = self.live_ticket(ticket_id)
+        if ticket is None:
+            return not_found()
+        return json_reply(200, {"ticket_metric": [{"ticket_id": ticket_id, "solved_at": ticket.get("_solved_at")}]})
 
     def user_tickets(self, request: Request, user_id: int, role: str) -> Response:
         """GET /users/{id}/tickets/{requested,ccd,followed}."""
@@ -134,9 +135,9 @@ class Tickets(Jobs):
         results: list[Row] = []
         for index, key in enumerate(targets):
             if self.live_ticket(key) is None:
-                results.append({"id": int(key), "index": index, "error": "TicketNotFound", "success": False})
+                results.append(_failed(key, "TicketNotFound"))
             elif self.partial and index % 2:
-                results.append({"id": int(key), "index": index, "error": "TicketUpdateFailed", "success": False})
+                results.append(_failed(key, "TicketUpdateFailed"))
             else:
                 self.store.update("ticket", key, _deleted_at=iso(self.now()))
                 results.append({"id": int(key), "action": "delete", "status": "Deleted", "success": True})
@@ -155,13 +156,16 @@ class Tickets(Jobs):
         return self.start_job(request, "job_purge_tickets", ids(request))
 
     def job_purge_tickets(self, targets: Sequence[str]) -> Row:
-        """Purge all or nothing; the result is one object."""
+        """Purge all or nothing; the result is one object. `stubborn` tickets stay, whatever it says."""
         rows = [self.store.get("ticket", key) for key in targets]
         if any(t is None or not t.get("_deleted_at") for t in rows):
             return {"success": False}
         for key in targets:
-            self.scrub_ticket(int(key))
-        return {"success": True}
+            if int(key) not in self.stubborn:
+                self.scrub_ticket(int(key))
+        return {"success": len(targets) > 1 or int(targets[0]) not in self.stubborn}
+
+    stubborn: frozenset[int] = frozenset()
 
     def scrub_ticket(self, ticket_id: int) -> None:
         """Remove a ticket with its comments."""
@@ -178,39 +182,6 @@ class Tickets(Jobs):
         for ticket in self.store.all("ticket"):
             if ticket.get("_deleted_at") and self.now() - moment(ticket["_deleted_at"]) >= SCRUBBED_AFTER:
                 self.scrub_ticket(ticket["id"])
-
-    # -- redaction -------------------------------------------------------------------------------------------------
-    def redact_comment(self, request: Request, comment_id: int) -> Response:
-        """PUT /comment_redactions/{id}: `html_body` is the present body plus `<redact>` tags; closed tickets too."""
-        comment, body = self.store.get("comment", comment_id), body_of(request)
-        if comment is None or comment["ticket_id"] != body.get("ticket_id") or not self.live_ticket(body["ticket_id"]):
-            return not_found()
-        html = str(body.get("html_body", ""))
-        if html.replace("<redact>", "").replace("</redact>", "").replace(" redact>", ">") != comment["html_body"]:
-            return invalid("html_body", f"is not the body of this comment: {comment['html_body']}")
-        html = re.sub(r"<img\b[^>]* redact>", "", html)
-        html = re.sub(r"<redact>(.*?)</redact>", lambda m: BLOCK * len(m[1]), html, flags=re.S)
-        row = self.store.update("comment", comment_id, html_body=html, body=_plain(html), plain_body=_plain(html))
-        return json_reply(200, {"comment": public(row, "ticket_id")})
-
-    def redact_attachment(self, _request: Request, ticket_id: int, comment_id: int, attachment_id: int) -> Response:
-        """PUT /tickets/{t}/comments/{c}/attachments/{a}/redact: refused once the ticket is closed."""
-        ticket, comment = self.live_ticket(ticket_id), self.store.get("comment", comment_id)
-        if ticket is None or comment is None or attachment_id not in {a["id"] for a in comment["attachments"]}:
-            return not_found()
-        if ticket["status"] == "closed":
-            return invalid("ticket", "Ticket is closed")
-        attachments = [
-            {**a, "file_name": "redacted.txt", "size": 0} if a["id"] == attachment_id else a
-            for a in comment["attachments"]
-        ]
-        self.store.update("comment", comment_id, attachments=attachments)
-        return json_reply(200, {"attachment": next(a for a in attachments if a["id"] == attachment_id)})
-
-    def delete_recordings(self, _request: Request, call_id: int) -> Response:
-        """DELETE /channels/voice/calls/{id}/recordings."""
-        self.store.delete("recording", call_id)
-        return Response(status=204)
 
     # -- suspended tickets -----------------------------------------------------------------------------------------
     def list_suspended(self, request: Request) -> Response:

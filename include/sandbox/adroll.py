@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox.standin import Frame, Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Frame, Limit, Route, json_reply
 
 API_KEY = "sandbox"
 TOKEN = "sandbox"  # noqa: S105 - the stand-in's own
@@ -70,6 +70,7 @@ class StandIn(Frame):
     """AdRoll as `include/processors/adroll.py` meets it."""
 
     name = "adroll"
+    credentials = Credentials(password=TOKEN, extra={"apikey": API_KEY, "advertisable": ADVERTISABLE})
     limits = (Limit("api", 100, 86_400),)
     appends: ClassVar[bool] = False
     routes = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from include import processors
+from include import install, processors
 from include.sandbox.servers import wait_for
 from include.sandbox.stack import Stack, airflow_connection
 
@@ -23,7 +23,7 @@ DEMO_USERS = {
     "operator": "RetentionOperator",
     "approver": "RetentionApprover",
     "compliance": "RetentionCompliance",
-    "admin": "Admin",
+    "admin": "RetentionAdmin",
 }
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
@@ -72,19 +72,13 @@ def prepare(stack: Stack) -> None:
     """Migrate Airflow's own database, and create pools, roles and demo users; a second time nothing changes."""
     env = environment(stack)
     stamp = stack.local / "airflow" / ".prepared"
-    digest = hashlib.sha256(Path(__file__).read_bytes() + " ".join(processors.names()).encode()).hexdigest()
+    known = Path(__file__).read_bytes() + install.ROLES.read_bytes()
+    digest = hashlib.sha256(known + " ".join(processors.names()).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")
     pools = stack.local / "airflow" / "pools.json"
-    pools.write_text(
-        json.dumps(
-            {
-                n: {"slots": 1 if processors.load(n).exclusive else 4, "description": f"Bound of parallel calls to {n}"}
-                for n in processors.names()
-            }
-        )
-    )
+    pools.write_text(json.dumps(install.pools()))
     _run(stack, env, "airflow", "pools", "import", str(pools))
     _run(stack, env, sys.executable, "-m", "include.sandbox.users")
     stamp.write_text(digest)
@@ -141,6 +135,27 @@ class Api:
         """Start a manual run and return its id."""
         return str(
             self.call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})["dag_run_id"]
+        )
+
+    def unfinished(self, dag_id: str) -> list[str]:
+        """Return the ids of a DAG's runs that have not ended, oldest first."""
+        asked = {"state": ["queued", "running"], "order_by": "run_after", "limit": 100}
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns", params=asked)["dag_runs"]
+        return [str(run["dag_run_id"]) for run in found]
+
+    def waiting_for_answer(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the unanswered questions of a run, each with `task_id`, `subject` and `body`."""
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails", params={"response_received": "false"})[
+            "hitl_details"
+        ]
+        return [{"task_id": h["task_instance"]["task_id"], "subject": h["subject"], "body": h["body"]} for h in found]
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, choice: str) -> None:
+        """Answer one question as this user."""
+        self.call(
+            "PATCH",
+            f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails",
+            json={"chosen_options": [choice], "params_input": {}},
         )
 
     def follow(self, dag_id: str, run_id: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:

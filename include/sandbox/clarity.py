@@ -18,7 +18,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox.standin import Frame, Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Frame, Limit, Route, json_reply
 
 TOKEN = "sandbox"  # noqa: S105 - the stand-in's own
 DIMENSIONS = frozenset({"Browser", "Device", "Country/Region", "OS", "Source", "Medium", "Campaign", "Channel", "URL"})
@@ -28,6 +28,7 @@ class StandIn(Frame):
     """Clarity as `include/processors/clarity.py` meets it."""
 
     name = "clarity"
+    credentials = Credentials(password=TOKEN)
     limits = (Limit("api", 10, 86_400),)
     routes = (Route("GET", "/export-data/api/v1/project-live-insights", "show_insights"),)
 

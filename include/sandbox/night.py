@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -27,8 +27,10 @@ from sqlalchemy import Engine, func, select
 from include import accounts, database, keys
 from include.database import archive_object, disposal, entry
 from include.database import run as run_table
-from include.disposals import Context, guards, holds
+from include.disposals import Context, approving, holds
 from include.disposals.reporting import export_run, summary, waiting_for_a_person
+from include.evidence.people import add_people_files
+from include.evidence.store import EvidenceStore
 from include.evidence.tags import SubjectTags
 from include.policy import schedule
 from include.sandbox import airflow, company
@@ -36,6 +38,10 @@ from include.sandbox.stack import STANDINS, Stack, code_version
 
 SEOUL = ZoneInfo("Asia/Seoul")
 DAG = "nightly_retention"
+BY_HAND = (
+    "erase_account", "answer_request", "manage_holds", "answer_manual", "cpo_check", "after_restore",
+    "offboard_processor",
+)  # fmt: skip
 
 
 def run(stack: Stack, *, as_of: date | None, accounts: int, seed: int) -> None:
@@ -111,6 +117,9 @@ def ui(stack: Stack) -> None:
         with step("Airflow starts"):
             airflow.prepare(stack)
             airflow.start(stack)
+        with step("the DAGs a person starts are unpaused"):
+            for dag in BY_HAND:
+                airflow.Api(stack, "admin").wait_for_dag(dag)
     except BaseException:
         stack.stop()
         raise
@@ -185,25 +194,70 @@ def _prepare_company(stack: Stack, context: Context, count: int, seed: int) -> N
                     **h,
                 )
         marker.write_text(json.dumps({"anchor": context.as_of.isoformat(), "accounts": count, "seed": seed}))
-    guards.approve_schedule(context, role=context.schedule.privacy_officer_role, pseudonym="e-0001")
+    # A sandbox has no customers to tell: its notice of a newer version went out in time by definition.
+    notice = approving.Notice(context.as_of, "material", context.as_of - timedelta(days=31))
+    approving.approve_schedule(context, role=context.schedule.privacy_officer_role, pseudonym="e-0001", notice=notice)
 
 
 def _night(stack: Stack, conf: dict[str, str]) -> tuple[str, str]:
     """Trigger the nightly DAG and show its progress; return our run's Airflow id and its final state."""
     api = airflow.Api(stack, "admin")
     api.wait_for_dag(DAG)
+    for unfinished in api.unfinished(DAG):
+        say(f"  night {unfinished} was interrupted and goes on first:")
+        _follow(stack, api, unfinished)
     run_id = api.trigger(DAG, conf)
     say(f"  night {run_id} runs:")
+    return run_id, _follow(stack, api, run_id)
+
+
+def _follow(stack: Stack, api: airflow.Api, run_id: str) -> str:
+    """Show a night's progress until it ends, and let the second demo user answer what it asks; return its state."""
     started, shown, state = time.monotonic(), "", ""
     tasks: list[dict[str, Any]] = []
+    second = SecondPerson(stack, run_id)
     for current, tasks in api.follow(DAG, run_id):
+        second.look(tasks)
         state, line = current, _progress(tasks)
         if line != shown:
             say(f"    {time.monotonic() - started:5.0f} s  {line}")
             shown = line
     for failed in (t for t in tasks if t["state"] == "failed"):
         say(f"    failed: {failed['task_id']} {failed.get('rendered_map_index') or ''} (try {failed['try_number']})")
-    return run_id, state
+    return state
+
+
+class SecondPerson:
+    """The demo user `approver`, who answers the brake: a night started by `admin` cannot be let go by `admin`.
+
+    Airflow loses an answer that comes within some six seconds of the question, so this one takes ten.
+    SANDBOX_ANSWER (Approve, Reject or nothing) is what a test wants answered; it is no switch of the brake.
+    """
+
+    PATIENCE = 10.0
+
+    def __init__(self, stack: Stack, run_id: str) -> None:
+        self.stack, self.run_id, self.since = stack, run_id, dict[str, float]()
+        self.choice = os.environ.get("SANDBOX_ANSWER", "Approve")
+
+    def look(self, tasks: list[dict[str, Any]]) -> None:
+        """Answer a question that has waited long enough."""
+        for task_id in (t["task_id"] for t in tasks if t["state"] == "awaiting_input"):
+            if time.monotonic() - self.since.setdefault(task_id, time.monotonic()) < self.PATIENCE or not self.choice:
+                continue
+            person = airflow.Api(self.stack, "approver")
+            for asked in person.waiting_for_answer(DAG, self.run_id):
+                if asked["task_id"] == task_id:
+                    _quote(asked["body"] or "")
+                    person.answer(DAG, self.run_id, task_id, self.choice)
+                    say(f"    the demo user `approver` answered `{self.choice}` to {task_id} through the REST API")
+            del self.since[task_id]
+
+
+def _quote(body: str) -> None:
+    """Show the question as the second person read it."""
+    for line in body.splitlines():
+        say(f"      {line}")
 
 
 def _progress(tasks: list[dict[str, Any]]) -> str:
@@ -246,7 +300,16 @@ def _summarize(stack: Stack, context: Context, airflow_run: str, seconds: float)
         held = connection.execute(select(func.count()).where(disposal.c.code.startswith("hold_"))).scalar_one()
     nightly = stack.local / "exports" / f"{context.as_of.isoformat()}-{str(row.run_id)[:8]}"
     folder = (
-        export_run(context, stack.connections["evidence_signing"], None, stack.local / "exports") if first else nightly
+        export_run(
+            context,
+            stack.connections["evidence_signing"],
+            None,
+            stack.local / "exports",
+            store=EvidenceStore.of(stack.connections["evidence_store"]),
+            extras=add_people_files,
+        )
+        if first
+        else nightly
     )
     result = {
         "as_of": context.as_of.isoformat(),

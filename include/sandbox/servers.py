@@ -157,8 +157,8 @@ class PostgresServer:
 class S3Server:
     """SeaweedFS in `folder`: versions, Object Lock, If-None-Match; identities as in `S3_IDENTITIES`."""
 
-    def __init__(self, folder: Path, ports: Mapping[str, int] | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, ports: Mapping[str, int] | None = None, *, bind: str = "127.0.0.1") -> None:
+        self.folder, self.bind = folder, bind
         self.ports = dict(ports or zip(S3_PORTS, free_ports(len(S3_PORTS)), strict=True))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -180,7 +180,7 @@ class S3Server:
         port = self.ports
         weed = Path(sys.executable).with_name("weed")
         command = [
-            str(weed), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={config}",
+            str(weed), "mini", f"-dir={data}", "-ip=127.0.0.1", f"-ip.bind={self.bind}", f"-s3.config={config}",
             f"-s3.port={port['s3']}", f"-s3.port.grpc={port['s3.grpc']}", f"-s3.port.iceberg={port['iceberg']}",
             f"-s3.port.lance={port['lance']}", f"-master.port={port['master']}",
             f"-master.port.grpc={port['master.grpc']}",

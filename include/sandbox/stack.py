@@ -23,22 +23,15 @@ import psutil
 
 from include import keys
 from include.connections import Connection
-from include.sandbox import adroll, clarity, salesforce, zendesk
+from include.sandbox import standins
 from include.sandbox.servers import S3_PORTS, PostgresServer, S3Server, free_ports, stop, wait_for
 
-STANDINS = ("salesforce", "stripe", "zendesk", "adroll", "clarity")
+STANDINS = standins.names()
 BUCKETS = {"live": False, "archive": True, "evidence": True}
 KEY_YEARS = range(2024, 2046)
 ORIGIN = "evidence.example/erasure"
 LIMIT_FACTOR = 20.0
 """How much more than published the stand-ins allow, and we reserve, so that a night takes minutes."""
-SANDBOX_SECRET = {
-    "salesforce": salesforce.CONSUMER_SECRET,
-    "stripe": "sk_test_sandbox",
-    "zendesk": zendesk.API_TOKEN,
-    "adroll": adroll.TOKEN,
-    "clarity": clarity.TOKEN,
-}
 
 
 class Stack:
@@ -57,7 +50,7 @@ class Stack:
     def ports(self) -> dict[str, int]:
         """The ports of this clone, picked free once and kept in `.local/ports.json`."""
         path = self.local / "ports.json"
-        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["airflow"]
+        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["mail", "airflow"]
         if path.exists():
             known: dict[str, int] = json.loads(path.read_text())
             if set(known) == set(names):
@@ -81,7 +74,7 @@ class Stack:
             self._remember("s3", self.s3.process)
         for bucket, lock in BUCKETS.items():
             self.s3.create_bucket(bucket, lock=lock)
-        ports = [f"{name}={self.ports[name]}" for name in STANDINS]
+        ports = [f"{name}={self.ports[name]}" for name in (*STANDINS, "mail")]
         self.spawn("standins", [sys.executable, "-m", "include.sandbox", "serve", str(self.local / "standins"), *ports])
         for name in STANDINS:
             wait_for(self.url(name) + "/_sandbox/clock", self.processes["standins"])
@@ -145,13 +138,6 @@ class Stack:
     def connections(self) -> dict[str, Connection]:
         """Every Airflow connection of the sandbox, by name."""
         folder = self.local / "keys"
-        sites = {
-            "salesforce": {"domain": "sandbox.my", "consumer_key": salesforce.CONSUMER_KEY, "version": "67.0"},
-            "stripe": {},
-            "zendesk": {"subdomain": "sandbox"},
-            "adroll": {"apikey": adroll.API_KEY, "advertisable": adroll.ADVERTISABLE},
-            "clarity": {},
-        }
         made = [
             self.postgres.connection("retention_db", "retention"),
             *(self.postgres.connection(name, "accounts") for name in ("accounts_db", "own_database", "paper")),
@@ -160,17 +146,21 @@ class Stack:
             self.s3.connection("s3", "eraser", bucket="live"),
             Connection("evidence_signing", extra={"file": str(folder / "evidence_signing.key"), "origin": ORIGIN}),
             Connection("evidence_tags", extra={"folder": str(folder / "tags")}),
-            Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
-            *(
-                Connection(
-                    name,
-                    login="agent@example.com" if name == "zendesk" else "",
-                    password="" if name == "salesforce" else SANDBOX_SECRET[name],
-                    extra={"endpoint_url": self.url(name), "limit_factor": LIMIT_FACTOR, **extra}
-                    | ({"consumer_secret": SANDBOX_SECRET[name]} if name == "salesforce" else {}),
-                )
-                for name, extra in sites.items()
+            Connection(
+                "smtp_default",
+                host="127.0.0.1",
+                port=self.ports["mail"],
+                extra={"disable_ssl": True, "disable_tls": True, "from_email": "privacy@example.com"},
             ),
+            Connection(
+                "airflow_api",
+                host="127.0.0.1",
+                port=self.ports["airflow"],
+                login="admin",
+                password=self.secret("user-admin"),
+            ),
+            Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
+            *(standins.connection(n, self.url(n), limit_factor=LIMIT_FACTOR) for n in STANDINS),
         ]
         return {c.name: c for c in made}
 
@@ -201,7 +191,7 @@ class Stack:
 def airflow_connection(connection: Connection) -> str:
     """Return the JSON form Airflow reads from `AIRFLOW_CONN_*`."""
     fields = asdict(connection)
-    kind = "aws" if "bucket" in connection.extra else "postgres" if connection.login == "postgres" else "http"
+    kind = "aws" if "bucket" in connection.extra else "postgres" if connection.schema else "http"
     return json.dumps({"conn_type": kind, **{k: v for k, v in fields.items() if k != "name" and v not in ("", None)}})
 
 

@@ -98,10 +98,20 @@ def json_reply(status: int, body: Any, headers: Mapping[str, str] | None = None)
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a stand-in asks of its Airflow connection: made up, and known to everybody."""
+
+    login: str = ""
+    password: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
 class Frame:
     """The base of every stand-in."""
 
     name: ClassVar[str]
+    credentials: ClassVar[Credentials] = Credentials()
     routes: ClassVar[tuple[Route, ...]] = ()
     limits: ClassVar[tuple[Limit, ...]] = ()
 
@@ -287,11 +297,11 @@ class Frame:
 
 
 class Serving:
-    """A stand-in on a loopback port, in a thread; use as a context manager."""
+    """A stand-in on a loopback port, in a thread; use as a context manager. `host` opens it to a container network."""
 
-    def __init__(self, standin: Frame, port: int = 0) -> None:
+    def __init__(self, standin: Frame, port: int = 0, *, host: str = "127.0.0.1") -> None:
         self.standin = standin
-        self._server = Server(port, standin)
+        self._server = Server(port, standin, host=host)
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 

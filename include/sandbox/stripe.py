@@ -6,6 +6,9 @@ Oddities kept on purpose:
 - a deleted customer answers GET with `{id, object, deleted: true}`, a second DELETE with 404, a POST with 400; its
   charges and finalised invoices stay as they were; its subscriptions end without a last invoice;
 - no update blanks a charge's `billing_details` or a finalised invoice;
+- `cash_balance`, `invoice_credit_balance`, `refunds`, `payments`, `sources` and `tax_ids` show only when expanded, and
+  what cannot be expanded is refused;
+- a PaymentIntent of a Checkout Session that is open is cancelled by expiring the session only;
 - `subscriptions` hides canceled ones unless `status=all`; disputes and refunds list by charge or PaymentIntent only;
 - 429 carries no `Retry-After`; a POST with a known `Idempotency-Key` is replayed for 24 hours;
 - redaction jobs exist in preview versions and only where `redaction_enabled`; otherwise their paths are unknown.
@@ -21,10 +24,11 @@ from typing import Any, ClassVar
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox import _stripe_privacy
+from include.sandbox import _stripe_billing, _stripe_privacy
+from include.sandbox._stripe_money import cash_balance
 from include.sandbox._stripe_seed import VARIANTS, seed_person
-from include.sandbox._stripe_shapes import SEOUL, invoice, page
-from include.sandbox._stripe_tables import COMMON, FILTERS, KINDS, WRITABLE, listed, merged, stripped
+from include.sandbox._stripe_shapes import SEOUL, page, public
+from include.sandbox._stripe_tables import COMMON, EXPANDABLE, FILTERS, KINDS, WRITABLE, listed, merged, stripped
 from include.sandbox._stripe_wire import (
     LOCK_TIMEOUT_BODY,
     PERMISSION_BODY,
@@ -36,21 +40,27 @@ from include.sandbox._stripe_wire import (
     parse_search,
     unrecognized,
 )
-from include.sandbox.standin import Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Limit, Route, json_reply
 
 __all__ = [
     "LOCK_TIMEOUT_BODY", "PERMISSION_BODY", "RATE_LIMIT_BODY", "SEOUL", "VARIANTS", "StandIn", "seed_person",
 ]  # fmt: skip
 
-LISTED = ",".join(word for word, kind in KINDS.items() if kind in FILTERS and word != "sessions")
-SHOWN = ",".join(word for word in KINDS if word != "sessions")
+BELOW = {"sessions", "credit_grants"}
+"""Words that stand below another one in their path."""
+LISTED = ",".join(word for word, kind in KINDS.items() if kind in FILTERS and word not in BELOW)
+SHOWN = ",".join(word for word in KINDS if word not in BELOW)
 WRITTEN = ",".join(word for word, kind in KINDS.items() if kind in WRITABLE)
 
 
-class StandIn(_stripe_privacy.Redaction):
+class StandIn(_stripe_billing.Billing, _stripe_privacy.Redaction):
     """One Stripe account."""
 
+    lists_take_deleted: bool = True
+    """Whether a list by customer answers for one that is deleted, which Stripe does not document."""
+
     name: ClassVar[str] = "stripe"
+    credentials = Credentials(password="sk_test_sandbox")  # noqa: S106 - the stand-in's own
     routes: ClassVar[tuple[Route, ...]] = (
         Route("GET", "/v1/customers/search", "search_customers", group="search"),
         Route("GET", f"/v1/<any({LISTED}):word>", "list_objects"),
@@ -64,10 +74,9 @@ class StandIn(_stripe_privacy.Redaction):
         ),
         Route("DELETE", "/v1/customers/<key>/<any(sources,tax_ids):part>/<part_key>", "delete_part"),
         Route("POST", "/v1/payment_methods/<key>/detach", "detach"),
-        Route("DELETE", "/v1/subscriptions/<key>", "cancel_subscription"),
         Route("POST", "/v1/<any(payment_intents,setup_intents):word>/<key>/cancel", "cancel_intent"),
-        Route("DELETE", "/v1/invoices/<key>", "delete_invoice"),
-        Route("POST", "/v1/invoices/<key>/void", "void_invoice"),
+        Route("GET", "/v1/billing/<any(credit_grants):word>", "list_objects"),
+        *_stripe_billing.ROUTES,
         *_stripe_privacy.ROUTES,
     )
     limits: ClassVar[tuple[Limit, ...]] = (Limit("global", 100, 1), Limit("endpoint", 25, 1), Limit("search", 20, 1))
@@ -80,7 +89,9 @@ class StandIn(_stripe_privacy.Redaction):
 
     # -- the frame -------------------------------------------------------------------------------------------------
     def authorize(self, request: Request) -> Response | None:
-        """Accept any secret or restricted key that does not say it is expired."""
+        """Accept any secret or restricted key that does not say it is expired; a PDF's address takes none."""
+        if request.path.startswith(_stripe_billing.OPEN_TO_ALL):
+            return None
         auth = request.authorization
         key = (auth.token or auth.username or "") if auth else ""
         if key.startswith(("sk_", "rk_")) and "expired" not in key:
@@ -174,24 +185,29 @@ class StandIn(_stripe_privacy.Redaction):
         """Answer GET of a list."""
         kind = KINDS[word]
         params = parse_form(request.query_string.decode())
+        self._expandable(kind, params, prefix="data.")
         unknown = set(params) - set(FILTERS[kind]) - COMMON
         if unknown:
             name = sorted(unknown)[0]
             raise Bad(400, "parameter_unknown", f"Received unknown parameter: {name}", param=name)
+        owner = self.store.get("customer", str(params.get("customer"))) if params.get("customer") else None
+        if owner and owner.get("deleted") and not self.lists_take_deleted:
+            raise missing("customer", str(params["customer"]), param="customer", status=400)
         rows = [
             row
             for row in self._candidates(kind, params)
             if row.get("deleted") is not True and listed(kind, row, params)
         ]
         answer = paged(rows, params, request.path)
-        answer["data"] = [self._out(kind, row, params, prefix="data.") for row in answer["data"]]
+        whole = {row["id"]: row for row in rows}
+        answer["data"] = [self._out(kind, whole[row["id"]], params, prefix="data.") for row in answer["data"]]
         return json_reply(200, answer)
 
     def _candidates(self, kind: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         """Return a few objects among which all those are that a list with these filters shows."""
         for name in FILTERS[kind]:
             wanted = params.get(name)
-            if isinstance(wanted, str) and name != "status":
+            if isinstance(wanted, str) and name not in {"status", "pending"}:
                 return self.store.where(kind, name, wanted)
             if isinstance(wanted, dict) and wanted:
                 below, value = next(iter(wanted.items()))
@@ -203,7 +219,15 @@ class StandIn(_stripe_privacy.Redaction):
         """Answer GET of one object."""
         kind = KINDS[word]
         params = parse_form(request.query_string.decode())
+        self._expandable(kind, params)
         return json_reply(200, self._out(kind, self._need(kind, key), params))
+
+    @staticmethod
+    def _expandable(kind: str, params: dict[str, Any], prefix: str = "") -> None:
+        """Refuse what this object has not to expand."""
+        for name in params.get("expand") or []:
+            if name.removeprefix(prefix) not in EXPANDABLE.get(kind, ()) or not name.startswith(prefix):
+                raise Bad(400, None, f"This property cannot be expanded ({name}).", param="expand")
 
     def _need(self, kind: str, key: str, *, param: str = "id", status: int = 404) -> dict[str, Any]:
         row = self.store.get(kind, key)
@@ -219,7 +243,7 @@ class StandIn(_stripe_privacy.Redaction):
 
     def _out(self, kind: str, row: dict[str, Any], params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         """Return an object as the API shows it: private fields dropped, asked expansions filled in."""
-        shown = {key: value for key, value in row.items() if not key.startswith("_")}
+        shown = public(row)
         asked = set(params.get("expand") or [])
         if kind == "charge" and f"{prefix}refunds" in asked:
             refunds = self.store.where("refund", "charge", row["id"])
@@ -228,6 +252,18 @@ class StandIn(_stripe_privacy.Redaction):
             links = self.store.where("invoice_payment", "invoice", row["id"])
             shown["payments"] = page(links[:10], f"/v1/invoice_payments?invoice={row['id']}", more=len(links) > 10)
         if kind == "customer" and not row.get("deleted"):
+            if f"{prefix}cash_balance" in asked:
+                cash = row.get("_cash_balance")
+                shown["cash_balance"] = cash_balance(row["id"], cash) if cash else None
+            if f"{prefix}invoice_credit_balance" in asked:
+                shown["invoice_credit_balance"] = dict(row.get("_invoice_credit_balance") or {})
+            if f"{prefix}tax" in asked:
+                shown["tax"] = row.get("_tax") or {
+                    "automatic_tax": "not_collecting",
+                    "ip_address": None,
+                    "location": None,
+                    "provider": "stripe",
+                }
             for part in sorted({"sources", "tax_ids"} & {name.removeprefix(prefix) for name in asked}):
                 rows = self._of(part.removesuffix("s"), row["id"])
                 shown[part] = page(rows[:10], f"/v1/customers/{row['id']}/{part}", more=len(rows) > 10)
@@ -249,7 +285,7 @@ class StandIn(_stripe_privacy.Redaction):
                 "object": "search_result",
                 "url": "/v1/customers/search",
                 "has_more": more,
-                "data": rows[start : start + size],
+                "data": [self._out("customer", row, {}) for row in rows[start : start + size]],
                 "next_page": str(start + size) if more else None,
             },
         )
@@ -271,10 +307,12 @@ class StandIn(_stripe_privacy.Redaction):
         ):
             said = f"This PaymentIntent could not be updated because it has a status of {row['status']}."
             raise Bad(400, "payment_intent_unexpected_state", said)
-        if row.get("redaction"):
+        if row.get("_redaction"):
             raise Bad(400, None, "This object has been redacted and can no longer be used.")
         if kind == "payment_method" and not row.get("customer"):
             raise Bad(400, None, "You must attach this PaymentMethod to a customer before you can update it.")
+        if kind == "customer" and params.get("preferred_locales") == "":
+            raise Bad(400, None, "Invalid array", param="preferred_locales")
         if kind == "charge" and params.get("shipping") == "":
             raise Bad(400, "parameter_invalid_empty", "You passed an empty string for 'shipping'.", param="shipping")
         changes = {name: merged(name, row.get(name), value) for name, value in params.items() if name not in COMMON}
@@ -285,7 +323,8 @@ class StandIn(_stripe_privacy.Redaction):
 
     def delete_customer(self, request: Request, key: str) -> Response:
         """Answer DELETE /v1/customers/{id}: cards and subscriptions go, payments and invoices stay."""
-        self._live_customer(key)
+        if self._live_customer(key).get("_cash_balance") is not None:  # not even one of nothing
+            raise Bad(400, None, "You cannot delete a customer with a cash balance.")
         gone = {"id": key, "object": "customer", "deleted": True}
         self.store.put("customer", key, gone)
         for row in self._of("payment_method", key):
@@ -296,6 +335,9 @@ class StandIn(_stripe_privacy.Redaction):
         for row in self._of("subscription", key):
             if row["status"] != "canceled":
                 self.store.update("subscription", row["id"], status="canceled", canceled_at=int(self.now().timestamp()))
+        for row in self._of("subscription_schedule", key):
+            if row["status"] in {"active", "not_started"}:
+                self.store.update("subscription_schedule", row["id"], status="canceled")
         self._touched(key)
         return json_reply(200, gone)
 
@@ -329,44 +371,14 @@ class StandIn(_stripe_privacy.Redaction):
         changed = self.store.update("payment_method", key, customer=None, _was_of=row["customer"])
         return json_reply(200, self._out("payment_method", changed, {}))
 
-    # -- money -----------------------------------------------------------------------------------------------------
-    def cancel_subscription(self, request: Request, key: str) -> Response:
-        """Answer DELETE /v1/subscriptions/{id}; `invoice_now` bills the usage that is owed."""
-        row = self._need("subscription", key)
-        if row["status"] == "canceled":
-            raise missing("subscription", key)
-        params = {**parse_form(request.query_string.decode()), **parse_form(request.get_data(as_text=True))}
-        now = int(self.now().timestamp())
-        owner = self.store.get("customer", row["customer"])
-        if params.get("invoice_now") == "true" and row.get("_usage_owed") and owner and not owner.get("deleted"):
-            last = invoice(
-                f"in_last{key[4:]}", owner, amount=row["_usage_owed"], created=now, status="open", subscription=key
-            )
-            self.store.put("invoice", last["id"], last)
-        changed = self.store.update(
-            "subscription", key, status="canceled", canceled_at=now, ended_at=now, _usage_owed=0
-        )
-        return json_reply(200, self._out("subscription", changed, {}))
-
     def cancel_intent(self, request: Request, word: str, key: str) -> Response:
         """Answer POST …/cancel of a PaymentIntent or SetupIntent that is not final."""
         kind = KINDS[word]
         row = self._need(kind, key)
         if row["status"] in {"succeeded", "canceled", "processing"}:
             raise Bad(400, f"{kind}_unexpected_state", f"You cannot cancel it in status {row['status']}.")
-        return json_reply(200, self.store.update(kind, key, status="canceled", canceled_at=int(self.now().timestamp())))
-
-    def delete_invoice(self, request: Request, key: str) -> Response:
-        """Answer DELETE /v1/invoices/{id}: one-off drafts only."""
-        row = self._need("invoice", key)
-        if row["status"] != "draft" or row.get("parent"):
-            raise Bad(400, "invoice_not_editable", "You can only delete draft invoices.")
-        self.store.delete("invoice", key)
-        return json_reply(200, {"id": key, "object": "invoice", "deleted": True})
-
-    def void_invoice(self, request: Request, key: str) -> Response:
-        """Answer POST /v1/invoices/{id}/void: open or uncollectible ones."""
-        row = self._need("invoice", key)
-        if row["status"] not in {"open", "uncollectible"}:
-            raise Bad(400, "invoice_not_editable", "You can only void open invoices.")
-        return json_reply(200, self.store.update("invoice", key, status="void"))
+        if any(s["status"] == "open" for s in self.store.where("checkout_session", "payment_intent", key)):
+            raise Bad(400, None, "You cannot cancel this PaymentIntent; expire its Checkout Session instead.")
+        moment = {"canceled_at": int(self.now().timestamp())} if kind == "payment_intent" else {}
+        changed = self.store.update(kind, key, status="canceled", **moment)
+        return json_reply(200, self._out(kind, changed, {}))

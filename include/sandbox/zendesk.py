@@ -7,6 +7,7 @@ What it plays, after Zendesk's API reference and its help page "Forgetting a use
 - deleting is soft (30 days), only the separate permanent deletion erases; its reply still carries the name;
 - comments on other people's tickets keep their text whatever happens to their author;
 - bulk deletions are jobs, at most 100 ids and 30 at a time; purging tickets is all-or-nothing;
+- chats stand in a ticket's audits, are redacted by calls of their own, and carry the visitor's name;
 - `compliance_deletion_statuses` is the only word on each product: Support completes at once, Explore has only started,
   Chat starts late; both complete a day later.
 """
@@ -14,45 +15,58 @@ What it plays, after Zendesk's API reference and its help page "Forgetting a use
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import shlex
+import time
 from collections.abc import Sequence
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox._zendesk_pages import Row, ids, invalid, iso, moment, not_found, public
+from include.sandbox._zendesk_gone import Gone
+from include.sandbox._zendesk_pages import Row, digits, ids, invalid, moment, not_found, public
 from include.sandbox._zendesk_seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
-from include.sandbox._zendesk_tickets import SCRUBBED_AFTER, Tickets
-from include.sandbox.standin import Limit, Route, json_reply
+from include.sandbox.standin import Credentials, Limit, Route, json_reply
 
 __all__ = ["API_TOKEN", "VARIANTS", "StandIn", "comment_row", "seed_person", "ticket_row", "user_row"]
 
 API_TOKEN = "zendesk-sandbox-token"  # noqa: S105 - the stand-in's own
-GONE_NAME = "Permanently Deleted User"
-LATER = dt.timedelta(hours=23)
+EXPORT_PAGE = 100
 
 
-def _text(user: Row, identities: Sequence[str], *, emails_only: bool) -> str:
-    """Return what a search looks through, one value a line."""
-    values = [user.get("email") or "", *identities]
-    if not emails_only:
-        values += [user["name"], user.get("notes") or "", user.get("phone") or ""]
-    return "\n".join(values).casefold()
+def _matches(user: Row, identities: Sequence[Row], word: str) -> bool:
+    """Return whether a search word matches part of a value; `email:` and `phone:` look only there."""
+    keyword, _, value = word.casefold().partition(":")
+    emails = [user.get("email") or "", *(i["value"] for i in identities if i["type"] == "email")]
+    phones = [user.get("phone") or "", *(i["value"] for i in identities if i["type"] == "phone_number")]
+    if keyword == "email" and value:
+        return any(value in e.casefold() for e in emails)
+    if keyword == "phone" and value:
+        return any(digits(value) in digits(p) for p in phones if digits(value))
+    whole = [*emails, *phones, user["name"], user.get("notes") or ""]
+    return any(word.casefold() in text.casefold() for text in whole)
 
 
-class StandIn(Tickets):
+def shown(user: Row) -> Row:
+    """Return a user as the API shows one; what the published schema calls a string is left out where there is none."""
+    return {k: v for k, v in public(user).items() if v is not None or k in ("external_id", "phone")}
+
+
+class StandIn(Gone):
     """Zendesk as `include/processors/zendesk.py` meets it."""
 
     name = "zendesk"
+    credentials = Credentials("agent@example.com", API_TOKEN, {"subdomain": "sandbox"})
     limits = (
         Limit("api", 700, 60),
         Limit("purge_user", 700, 600),
         Limit("deleted_listing", 10, 60),
         Limit("export", 100, 60),
+        Limit("incremental", 10, 60),
         Limit("delete_ticket", 400, 60),
     )
     routes = (
+        Route("GET", "/api/v2/account/settings", "show_settings"),
         Route("GET", "/api/v2/users/me", "show_me"),
+        Route("GET", "/api/v2/incremental/users/cursor", "export_users", group="incremental"),
         Route("GET", "/api/v2/users/search", "search_users"),
         Route("GET", "/api/v2/users/show_many", "show_users"),
         Route("DELETE", "/api/v2/users/destroy_many", "delete_users"),
@@ -73,12 +87,16 @@ class StandIn(Tickets):
         Route("GET", "/api/v2/tickets/<int:ticket_id>", "show_ticket"),
         Route("DELETE", "/api/v2/tickets/<int:ticket_id>", "delete_ticket", group="delete_ticket"),
         Route("GET", "/api/v2/tickets/<int:ticket_id>/comments", "show_comments"),
+        Route("GET", "/api/v2/tickets/<int:ticket_id>/audits", "show_audits"),
+        Route("GET", "/api/v2/tickets/<int:ticket_id>/metrics", "show_metrics"),
         Route(
             "PUT",
             "/api/v2/tickets/<int:ticket_id>/comments/<int:comment_id>/attachments/<int:attachment_id>/redact",
             "redact_attachment",
         ),
         Route("PUT", "/api/v2/comment_redactions/<int:comment_id>", "redact_comment"),
+        Route("PUT", "/api/v2/chat_redactions/<int:ticket_id>", "redact_chat"),
+        Route("PUT", "/api/v2/chat_file_redactions/<int:ticket_id>", "redact_chat_files"),
         Route("GET", "/api/v2/deleted_tickets", "list_deleted_tickets", group="deleted_listing"),
         Route("DELETE", "/api/v2/deleted_tickets/destroy_many", "purge_tickets"),
         Route("DELETE", "/api/v2/deleted_tickets/<int:ticket_id>", "purge_ticket"),
@@ -88,6 +106,9 @@ class StandIn(Tickets):
         Route("GET", "/api/v2/job_statuses/show_many", "show_jobs"),
         Route("GET", "/api/v2/job_statuses/<job_id>", "show_job"),
     )
+
+    hides_deleted = False
+    """Whether reading many users leaves out the softly deleted ones; Zendesk documents neither."""
 
     # -- frame -----------------------------------------------------------------------------------------------------
     def authorize(self, request: Request) -> Response | None:
@@ -111,29 +132,41 @@ class StandIn(Tickets):
         """A path Zendesk does not have."""
         return json_reply(404, {"error": "InvalidEndpoint", "description": "Not found"})
 
-    def on_clock(self) -> None:
-        """Deleted users are purged after 30 days."""
-        super().on_clock()
-        if self.swept == self.now().date():
-            return
-        self.swept = self.now().date()
-        for user in self.store.all("user"):
-            if user.get("_deleted_at") and self.now() - moment(user["_deleted_at"]) >= SCRUBBED_AFTER:
-                self._purge(user)
+    def export_users(self, request: Request) -> Response:
+        """GET /incremental/users/cursor: changed since `start_time`, deleted ones too, in pages by cursor."""
+        rows = sorted(
+            (u for u in self.store.all("user") if not u.get("_purged_at")),
+            key=lambda u: (moment(u["updated_at"]), u["id"]),
+        )
+        if "cursor" in request.args:
+            start = int(request.args["cursor"])
+        else:
+            since = int(request.args.get("start_time", "0"))
+            if since > time.time() - 60:  # the vendor's own clock, whatever day the sandbox plays
+                return json_reply(422, {"error": "StartTimeTooRecent", "description": "Too recent start_time."})
+            start = sum(moment(u["updated_at"]).timestamp() < since for u in rows)
+        shown = rows[start : start + EXPORT_PAGE]
+        after = start + len(shown)
+        url = f"https://sandbox.zendesk.com/api/v2/incremental/users/cursor?cursor={after}"
+        body = {"users": [public(u) for u in shown], "after_url": url, "after_cursor": str(after), "before_url": None}
+        return json_reply(200, {**body, "end_of_stream": after >= len(rows)})
 
     # -- finding users ---------------------------------------------------------------------------------------------
     def show_me(self, _request: Request) -> Response:
         """GET /users/me."""
         return json_reply(200, {"user": {"id": 1, "name": "Sample Agent", "role": "admin", "active": True}})
 
+    voice = False
+    """Whether the account uses Talk."""
+
+    def show_settings(self, _request: Request) -> Response:
+        """GET /account/settings."""
+        return json_reply(200, {"settings": {"voice": {"enabled": self.voice}}})
+
     def show_user(self, _request: Request, user_id: int) -> Response:
         """GET /users/{id}: a soft-deleted user answers with `active: false`, a purged one 404."""
-        user = self._known(user_id)
-        return json_reply(200, {"user": public(user)}) if user else not_found()
-
-    def _known(self, user_id: object) -> Row | None:
-        user = self.store.get("user", user_id)
-        return None if user is None or user.get("_purged_at") else user
+        user = self.known(user_id)
+        return json_reply(200, {"user": shown(user)}) if user else not_found()
 
     def _active(self) -> list[Row]:
         return [u for u in self.store.all("user") if u["active"]]
@@ -144,10 +177,10 @@ class StandIn(Tickets):
             wanted = {key.casefold() for key in ids(request, "external_ids")}
             users = [u for u in self._active() if str(u.get("external_id") or "").casefold() in wanted]
         else:
-            users = [u for key in ids(request) if (u := self._known(key))]
+            users = [u for key in ids(request) if (u := self.known(key)) and (u["active"] or not self.hides_deleted)]
         if len(ids(request) or ids(request, "external_ids")) > 100:
             return json_reply(400, {"error": "TooManyValues", "description": "Up to 100 ids are allowed"})
-        body: Row = {"users": [public(u) for u in users], "count": len(users), "next_page": None}
+        body: Row = {"users": [shown(u) for u in users], "count": len(users), "next_page": None}
         if "identities" in request.args.get("include", ""):
             known = {u["id"] for u in users}
             body["identities"] = [i for i in self.store.all("identity") if i["user_id"] in known]
@@ -163,22 +196,17 @@ class StandIn(Tickets):
                 words = shlex.split(request.args.get("query", ""))
             except ValueError:
                 return invalid("query", "is not understood", error="invalid")
-            emails: dict[int, list[str]] = {}
+            identities: dict[int, list[Row]] = {}
             for identity in self.store.all("identity"):
-                emails.setdefault(identity["user_id"], []).append(identity["value"])
-            found = []
-            for word in words:
-                only = word.casefold().startswith("email:")
-                value = word.casefold().removeprefix("email:")
-                found += [u for u in self._active() if value in _text(u, emails.get(u["id"], ()), emails_only=only)]
-            found = list({u["id"]: u for u in found}.values())
+                identities.setdefault(identity["user_id"], []).append(identity)
+            found = [u for u in self._active() if any(_matches(u, identities.get(u["id"], ()), w) for w in words)]
         if self.fault("stale_index", request):
             found = []
-        return self.offset_page(request, "users", [public(u) for u in found])
+        return self.offset_page(request, "users", [shown(u) for u in found])
 
     def list_identities(self, request: Request, user_id: int) -> Response:
         """GET /users/{id}/identities."""
-        if self._known(user_id) is None:
+        if self.known(user_id) is None:
             return not_found()
         rows = [i for i in self.store.all("identity") if i["user_id"] == user_id]
         return self.cursor_page(request, "identities", rows)
@@ -202,98 +230,3 @@ class StandIn(Tickets):
             return not_found()
         self.store.delete("organization_membership", membership_id)
         return Response(status=204)
-
-    # -- deleting users --------------------------------------------------------------------------------------------
-    def _refusal(self, user_id: object) -> str | None:
-        user = self._known(user_id)
-        if user is None or not user["active"]:
-            return "RecordNotFound"
-        unclosed = any(t["requester_id"] == user["id"] and t["status"] != "closed" for t in self.live_tickets())
-        return "RecordInvalid" if unclosed else None
-
-    def _soft_delete(self, user_id: object) -> Row:
-        for membership in self.store.all("organization_membership"):
-            if str(membership["user_id"]) == str(user_id):
-                self.store.delete("organization_membership", membership["id"])
-        return self.store.update("user", user_id, active=False, _deleted_at=iso(self.now()))
-
-    def delete_user(self, _request: Request, user_id: int) -> Response:
-        """DELETE /users/{id}: 200 with `active: false`."""
-        refusal = self._refusal(user_id)
-        if refusal == "RecordNotFound":
-            return not_found()
-        if refusal:
-            name = (self.store.get("user", user_id) or {})["name"]
-            return invalid("base", f"{name} is requester on unclosed tickets and cannot be deleted")
-        return json_reply(200, {"user": public(self._soft_delete(user_id))})
-
-    def delete_users(self, request: Request) -> Response:
-        """DELETE /users/destroy_many."""
-        return self.start_job(request, "job_delete_users", ids(request))
-
-    def job_delete_users(self, targets: Sequence[str]) -> list[Row]:
-        """Delete each user; one result per id."""
-        results: list[Row] = []
-        for index, key in enumerate(targets):
-            refusal = self._refusal(key)
-            if refusal:
-                results.append({"id": int(key), "index": index, "error": refusal, "success": False})
-            else:
-                self._soft_delete(key)
-                results.append({"id": int(key), "action": "delete", "status": "Deleted", "success": True})
-        return results
-
-    def purge_user(self, _request: Request, user_id: int) -> Response:
-        """DELETE /deleted_users/{id}: one at a time; the reply still shows the name."""
-        user = self._known(user_id)
-        if user is None or user["active"]:
-            return not_found()
-        self._purge(user)
-        return json_reply(200, {"deleted_user": {**public(user), "email": None, "phone": None, "active": False}})
-
-    def _purge(self, user: Row) -> None:
-        for identity in self.store.all("identity"):
-            if identity["user_id"] == user["id"]:
-                self.store.delete("identity", identity["id"])
-        now = iso(self.now())
-        gone = {"id": user["id"], "name": GONE_NAME, "email": None, "external_id": None, "phone": None, "notes": None}
-        self.store.put("user", user["id"], {**gone, "role": "end-user", "active": False, "_purged_at": now})
-
-    def list_deleted_users(self, request: Request) -> Response:
-        """GET /deleted_users: soft- and permanently deleted ones, mixed."""
-        rows = [public(u) for u in self.store.all("user") if not u["active"]]
-        return self.cursor_page(request, "deleted_users", rows)
-
-    def show_deleted_user(self, _request: Request, user_id: int) -> Response:
-        """GET /deleted_users/{id}."""
-        user = self.store.get("user", user_id)
-        if user is None or user["active"]:
-            return not_found()
-        return json_reply(200, {"deleted_user": public(user)})
-
-    def list_compliance(self, request: Request, user_id: int) -> Response:
-        """GET /users/{id}/compliance_deletion_statuses."""
-        user = self.store.get("user", user_id)
-        if user is None:
-            return not_found()
-        rows: list[Row] = []
-        if user.get("_purged_at"):
-            start = moment(user["_purged_at"])
-            plan = [("request_deletion", "all", 0), ("started", "support", 6), ("complete", "support", 103)]
-            plan.append(("started", "explore", 30))
-            if self.now() - start >= LATER:
-                plan += [("complete", "explore", 40_000), ("started", "chat", 21_355), ("complete", "chat", 70_000)]
-            rows = [
-                {
-                    "action": action,
-                    "application": application,
-                    "account_subdomain": "sandbox",
-                    "created_at": iso(start + dt.timedelta(seconds=seconds)),
-                    "executer_id": 1 if action == "request_deletion" else None,
-                    "user_id": user_id,
-                }
-                for action, application, seconds in plan
-            ]
-        if "application" in request.args:
-            rows = [r for r in rows if r["application"] == request.args["application"]]
-        return self.cursor_page(request, "compliance_deletion_statuses", rows)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from include.archive.disposal import LapseReport, lapse
 from include.archive.facts import ObjectFacts
@@ -50,6 +50,8 @@ def person(number: int) -> dict[str, Any]:
         "business_no": f"000-00-{number:05d}",
         "corporation_no": f"000000-{number:07d}",
         "supply.completed_on": date(2026, 1, 6),
+        "invoice.number": "SAMPLE-0001",
+        "invoice.pdf_sha256": "0" * 64,
         "login_id": f"login{number:04d}",
         "password_hash": "x" * 60,
         "card_number": "0000 0000 0000 0000",
@@ -147,7 +149,12 @@ class Desk:
         return disposal_id
 
     def pack(
-        self, *, store: ArchiveStore | None = None, as_of: date = TODAY, now: datetime | None = None
+        self,
+        *,
+        store: ArchiveStore | None = None,
+        as_of: date = TODAY,
+        now: datetime | None = None,
+        storage_class: str = "GLACIER_IR",
     ) -> PackReport:
         """Pack what is staged."""
         return pack(
@@ -159,6 +166,7 @@ class Desk:
             owner="test",
             record=self.record,
             archived=self._archived,
+            storage_class=storage_class,
         )
 
     def lapse(self, *, as_of: date = TODAY + timedelta(days=10), **more: Any) -> LapseReport:
@@ -172,6 +180,11 @@ class Desk:
             record=self.record,
             **more,
         )
+
+    def close(self) -> None:
+        """Let every disposal be done: its source is gone."""
+        with self.engine.begin() as connection:
+            connection.execute(update(disposal).values(closed_on=TODAY, outcome="confirmed_absent", attempts=1))
 
     def record(self, connection: Connection, facts: ObjectFacts) -> None:
         assert connection.in_transaction()

@@ -8,12 +8,22 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, insert
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from include.archive import backups
 from include.archive.erasure import crypto_erase
 from include.archive.retrieval import retrieve
 from include.archive.store import ArchiveStore
-from include.database import archive_key, archive_link, archive_object, archive_record, global_stop, hold
+from include.database import (
+    archive_key,
+    archive_key_erasure,
+    archive_link,
+    archive_object,
+    archive_record,
+    disposal,
+    global_stop,
+    hold,
+)
 from include.errors import ArchiveError, DecisionRefused
 from include.keys import LocalWrapper
 from tests.archive.conftest import TODAY, Desk, payment, short, wait_until
@@ -23,7 +33,7 @@ from tests.archive.test_disposal import LATER, names_in
 def lose(desk: Desk) -> None:
     """Forget what our database knows about packed objects."""
     with desk.engine.begin() as connection:
-        for table in (archive_link, archive_record, archive_key, archive_object):
+        for table in (archive_link, archive_record, archive_key, archive_key_erasure, archive_object):
             connection.execute(delete(table))
 
 
@@ -31,6 +41,7 @@ def two(desk: Desk, seconds: float = 3600) -> str:
     for n in range(2):
         desk.stage(f"a{n}", payment(n), terms_of=short(seconds))
     (key,) = desk.pack().keys
+    desk.close()
     return key
 
 
@@ -139,3 +150,65 @@ def test_the_global_stop_stops_the_archive_too(desk: Desk) -> None:
     with pytest.raises(DecisionRefused, match="stop"):
         crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
     assert len(desk.store.versions(key)) == 1
+
+
+def restored(desk: Desk, act: Any) -> None:
+    """Run `act`, then put the keys and objects of before it back, as a restore of an older backup would."""
+    keys, objects = ([r._asdict() for r in desk.rows(t)] for t in ("archive_key", "archive_object"))
+    act()
+    with desk.engine.begin() as connection:
+        for table, rows in ((archive_object, objects), (archive_key, keys)):
+            for row in rows:
+                connection.execute(pg_insert(table).values(row).on_conflict_do_nothing())
+            if table is archive_object:
+                for row in rows:
+                    connection.execute(table.update().where(table.c.object_key == row["object_key"]).values(row))
+
+
+def test_a_restored_database_does_not_bring_the_last_key_of_an_object_back(desk: Desk) -> None:
+    desk.stage("a0", payment(0), terms_of=short(3600))
+    (key,) = desk.pack().keys
+    desk.close()
+    asked: dict[str, Any] = {"purpose": "tax_inspection", "reader": "e-1", "role": "compliance", "approver": "e-2"}
+    restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record))
+    assert desk.count("archive_key") == 1
+    with pytest.raises(DecisionRefused, match="was destroyed"):
+        retrieve(desk.engine, desk.store, "a0", as_of=TODAY, keys=desk.keys, record=desk.record, **asked)
+    assert desk.lapse(as_of=TODAY).saved == 0
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert not [k for k in desk.rows("archive_key") if k.object_key == key]
+    lose(desk)
+    assert backups.recover(desk.engine, desk.store, desk.keys).objects >= 1
+    assert not [k for k in desk.rows("archive_key") if k.object_key == key]
+
+
+def test_a_restored_database_does_not_bring_a_destroyed_group_back(desk: Desk) -> None:
+    key = two(desk, seconds=2)
+    wait_until(next(r.retain_until for r in desk.rows("archive_object")))
+    restored(desk, lambda: desk.lapse(as_of=LATER))
+    assert desk.count("archive_key") == 2
+    assert desk.lapse(as_of=TODAY).saved == 0
+    assert desk.store.versions(backups.backup_of(key)) == []
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 2
+    assert not [k for k in desk.rows("archive_key") if k.object_key == key]
+
+
+def test_keys_stay_while_the_source_goes_on_the_strength_of_them(desk: Desk) -> None:
+    terms = short(3600)
+    disposal_id = desk.stage("a0", payment(0), terms_of=terms)
+
+    def erase() -> int:
+        return crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+
+    with pytest.raises(DecisionRefused, match="staged and not packed"):
+        erase()
+    desk.pack()
+    with pytest.raises(DecisionRefused, match="1 disposals have not acted yet"):
+        erase()
+    assert desk.count("archive_key") == 1
+    desk.stage("a1", payment(1), terms_of=terms)  # another account's open disposal is no reason
+    with desk.engine.begin() as connection:
+        connection.execute(
+            disposal.update().where(disposal.c.disposal_id == disposal_id).values(attempts=1, outcome="awaiting")
+        )
+    assert erase() == 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, select
 
 from include.archive.__main__ import main
+from include.archive.erasure import crypto_erase
 from include.archive.keyring import ArchiveKeys
+from include.archive.store import ArchiveStore
 from include.connections import Connection
 from include.database import entry
 from include.keys import LocalWrapper, create
@@ -25,7 +29,9 @@ ASKED = ["--account", "a1", "--reader", "e-0001", "--role", "compliance", "--app
 @pytest.fixture
 def office(desk: Desk, s3: S3Server, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose connections stand in the environment as Airflow's do."""
-    key = create(tmp_path / "kek.key")
+    key = tmp_path / "kek.key"
+    key.touch(0o600)
+    key.write_bytes(b"k" * 32)  # that of every desk: they share one bucket, and its key backups
     desk.keys = ArchiveKeys.of(LocalWrapper(key.read_bytes()))
     name = str(desk.engine.url.database)
     for connection in (
@@ -38,6 +44,7 @@ def office(desk: Desk, s3: S3Server, postgres: PostgresServer, tmp_path: Path, m
     for n in range(2):
         desk.stage(f"a{n}", payment(n))
     desk.pack()
+    desk.close()
     return desk
 
 
@@ -58,6 +65,9 @@ def test_the_inventory_is_a_table_an_export_and_a_chart(
     assert csv.read_bytes().startswith(b"\xef\xbb\xbfrule_id")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "example.com" not in said
+    made = [(e["event"], e["rule_id"], e["rows"], e["counts"]) for e in entries(office.engine)]
+    right = {"objects": 1, "beyond_list": 0, "unread": 0, "outlived": 0, "billed_early": 0}
+    assert made == [("archive_inventory", "R-02i", 2, right), ("archive_inventory", "R-04", 2, right)]
 
 
 def test_a_group_that_outlived_its_basis_makes_the_inventory_fail(
@@ -120,3 +130,37 @@ def test_a_missing_connection_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.delenv("AIRFLOW_CONN_RETENTION_DB", raising=False)
     assert main(["inventory"]) == 1
     assert "AIRFLOW_CONN_RETENTION_DB is not set" in capsys.readouterr().err
+
+
+def test_the_drill_a_lost_database_gets_its_live_keys_back_and_no_destroyed_one(
+    desk: Desk,
+    s3: S3Server,
+    postgres: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name, key = f"drill-{uuid4().hex[:8]}", create(tmp_path / "kek.key")
+    s3.create_bucket(name, lock=True)
+    bucket = s3.connection("archive_store", "admin", bucket=name)
+    desk = replace(desk, store=ArchiveStore.of(bucket), keys=ArchiveKeys.of(LocalWrapper(key.read_bytes())))
+    for n in range(3):
+        desk.stage(f"a{n}", payment(n))
+    desk.pack()
+    desk.close()
+    crypto_erase(desk.engine, desk.store, "a2", keys=desk.keys, as_of=TODAY, record=desk.record)
+    postgres.create_database(name, template="template_retention")
+    for connection in (
+        postgres.connection("retention_db", name), bucket, Connection("archive_kek", extra={"file": str(key)}),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"AIRFLOW_CONN_{connection.name.upper()}", airflow_connection(connection))
+    assert main(["retrieve", "--purpose", "tax_inspection", *ASKED]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["recover-keys"]) == 0
+    assert "2 objects with 4 keys are back; 0 destroyed keys left again" in capsys.readouterr().out
+    assert main(["retrieve", "--purpose", "tax_inspection", *ASKED]) == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["items"]["name"] for row in shown} == {"Sample Person 0001"}
+    assert main(["retrieve", "--purpose", "tax_inspection", *[x.replace("a1", "a2") for x in ASKED]]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["--as-of", TODAY.isoformat(), "inventory"]) == 0

@@ -192,6 +192,7 @@ def test_governance_is_never_bypassed(desk: Desk) -> None:
 
 def test_one_subjects_keys_can_be_destroyed_early_and_it_is_called_crypto_erase(desk: Desk) -> None:
     key, _ = short_group(desk, 2, seconds=3600)
+    desk.close()
     count = crypto_erase(
         desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record, key_backup_days=14
     )
@@ -207,6 +208,7 @@ def test_what_a_correction_removed_can_be_archived_again(desk: Desk) -> None:
     terms = short(3600)
     desk.stage("a0", payment(0), terms_of=terms)
     desk.pack()
+    desk.close()
     crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
     desk.stage("a0", payment(0), terms_of=terms)
     (key,) = desk.pack().keys

@@ -18,6 +18,9 @@ def task(t: object) -> dict[str, object]:
         "owner": t.owner,
         "up": sorted(t.upstream_task_ids),
         "mapped": bool(getattr(t, "is_mapped", False)),
+        "retries": t.retries,
+        "defaults": getattr(t, "defaults", None),
+        "answer_within": within.total_seconds() if (within := getattr(t, "response_timeout", None)) else None,
     }
 
 
@@ -33,6 +36,11 @@ dags = {
         "max_active_runs": dag.max_active_runs,
         "paused": dag.is_paused_upon_creation,
         "run_types": sorted(str(getattr(t, "value", t)) for t in dag.allowed_run_types or []),
+        "access": {
+            role: {name: sorted(actions) for name, actions in rights.items()}
+            for role, rights in (dag.access_control or {}).items()
+        },
+        "params": {name: dag.params.get_param(name).schema for name in dag.params},
         "leaves": sorted(t.task_id for t in dag.leaves),
         "tasks": {t.task_id: task(t) for t in dag.tasks},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,108 @@ def test_the_report_is_the_only_leaf_and_runs_whatever_happened(bag: dict, dag_i
     assert dag["leaves"] == ["report"]
     for task in ("archive", "seal_plan", "seal", "export", "report"):
         assert dag["tasks"][task]["rule"] == "all_done"
+
+
+ASKING = {
+    "nightly_retention": ("judge_plan", "approve_plan", "settle"),
+    "after_restore": ("reapply", "approve_plan", "settle"),
+    "offboard_processor": ("end_contract", "approve_plan", "settle"),
+    "global_stop": ("carry_out", "approve", "release"),
+    "manage_holds": ("carry_out", "approve", "write_off"),
+}
+
+
+@pytest.mark.parametrize("dag_id", ASKING)
+def test_what_asks_a_second_person_ends_in_a_task_that_reads_the_answer(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    """The gate is data: the last task runs whatever happened to the question, and reads who answered what."""
+    first, asked, last = ASKING[dag_id]
+    tasks = bag["dags"][dag_id]["tasks"]
+    assert tasks[asked]["up"] == [first]
+    # Right behind `first` it would be skipped whenever nobody is asked, and everything after it too.
+    assert (set(tasks[last]["up"]) - {"begin"}, tasks[last]["rule"]) == ({asked}, "all_done")
+
+
+@pytest.mark.parametrize("dag_id", ["nightly_retention", "after_restore", "offboard_processor"])
+def test_nothing_is_batched_before_the_answer_is_settled(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    tasks = bag["dags"][dag_id]["tasks"]
+    batched = [t for name, t in tasks.items() if name.endswith(".batches")]
+    assert batched
+    assert all("settle" in t["up"] for t in batched)
+
+
+@pytest.mark.parametrize("dag_id", [*(d for d in ASKING if d != "nightly_retention"), "answer_manual", "cpo_check"])
+def test_a_decision_is_started_by_hand_and_only_a_stop_needs_no_unpausing(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"][dag_id]
+    assert dag["run_types"] == ["manual"]
+    assert dag["paused"] is (dag_id != "global_stop")
+    assert dag["doc"]
+
+
+def test_the_requests_dag_ends_in_its_report_and_asks_before_it_releases(bag: dict) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"]["erase_account"]
+    assert (dag["leaves"], dag["run_types"], dag["paused"], dag["start"]) == (["report"], ["manual"], True, "None")
+    tasks = dag["tasks"]
+    for task in ("archive", "seal_plan", "seal", "export", "report"):
+        assert tasks[task]["rule"] == "all_done"
+    assert tasks["approve"]["up"] == ["really"]
+    assert "approve" in tasks["release"]["up"]
+    batches = [t for name, t in tasks.items() if name.endswith(".batches")]
+    assert len(batches) == 8
+    assert all("release" in t["up"] for t in batches)
+    assert "notice_sent" in tasks["contact_batches"]["up"]
+
+
+def test_nobody_but_the_operator_may_start_a_request_and_silence_is_a_refusal(bag: dict) -> None:  # type: ignore[type-arg]
+    dag = bag["dags"]["erase_account"]
+    starters = {role for role, rights in dag["access"].items() if "can_create" in rights.get("DAG Runs", ())}
+    assert starters == {"RetentionOperator"}
+    for name in ("approve", "approve_more"):
+        asked = dag["tasks"][name]
+        assert (asked["defaults"], asked["retries"], asked["answer_within"]) == (["Reject"], 3, 86_400.0)
+
+
+def test_every_field_of_the_form_is_a_choice_a_date_or_a_number_in_two_languages(bag: dict) -> None:  # type: ignore[type-arg]
+    for dag_id in ("erase_account", "answer_request"):
+        for name, schema in bag["dags"][dag_id]["params"].items():
+            assert " · " in schema["title"], name
+            kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+            if "string" in kinds:
+                assert {"enum", "pattern", "format"} & set(schema), name
+            if schema["type"] == "array":
+                assert schema["items"]["enum"], name
+
+
+@pytest.mark.parametrize("dag_id", ["offboard_processor", "after_restore"])
+def test_a_form_offers_what_the_folder_of_processors_holds(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
+    """A new processor appears in the forms by its file alone; no list is edited."""
+    from include import processors
+
+    assert bag["dags"][dag_id]["params"]["processor"]["enum"] == list(processors.names())
+
+
+def test_the_form_knows_exactly_the_kinds_and_records_of_the_schedule(bag: dict) -> None:  # type: ignore[type-arg]
+    from include.policy import schedule
+    from include.policy.requests import listable
+
+    known = schedule.load()
+    assert known.requests is not None
+    params = bag["dags"]["erase_account"]["params"]
+    assert set(params["kind"]["enum"]) == {k.id for k in known.requests.kinds}
+    assert set(params["records"]["items"]["enum"]) == set(listable(known))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("a0102", True), ("1", True), ("10", True), ("acct_1001", True), ("7f3c-22", True),
+        ("someone@example.com", False), ("김표본0001", False), ("Sample Person 0002", False), ("Kim", False),
+        ("kim.minsu1", False), ("010-1234-5678", False), ("01012345678", False), ("123-45-67890", False),
+        ("+821012345678", False), ("", False), ("a" * 65 + "1", False), ("a1\n", False),
+    ],
+)  # fmt: skip
+def test_only_an_opaque_id_fits_the_account_field(bag: dict, value: str, fits: bool) -> None:  # type: ignore[type-arg]
+    pattern = bag["dags"]["erase_account"]["params"]["account_id"]["pattern"]
+    assert bool(re.fullmatch(pattern.removesuffix("$"), value)) is fits
 
 
 def test_every_processor_has_one_group_with_its_own_pool(bag: dict) -> None:  # type: ignore[type-arg]

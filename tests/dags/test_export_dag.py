@@ -61,7 +61,9 @@ def test_a_subject_can_only_be_named_by_tag(dag: dict[str, Any]) -> None:
 
 def test_every_parameter_has_a_value_a_person_need_not_change(dag: dict[str, Any]) -> None:
     values = {name: schema["value"] for name, schema in dag["params"].items()}
-    assert values == {"from": None, "to": None, "processor": None, "subject_tag": None, "full": True}
+    assert values == {
+        "from": None, "to": None, "processor": None, "request": None, "subject_tag": None, "full": True,
+    }  # fmt: skip
 
 
 def test_the_dag_file_imports_the_rooms_only_inside_its_tasks() -> None:

@@ -116,4 +116,5 @@ class Accounts:
         }
 
     def population(self, as_of: date) -> Mapping[str, int]:
-        return {"terminated": len(self.due_facts)}
+        ended = [f.terminated_on for f in self.due_facts if f.terminated_on is not None]
+        return {"terminated": sum(day <= as_of for day in ended)}

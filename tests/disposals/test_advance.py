@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
 from include.database import claim, disposal, locator
-from include.disposals import claims, guards, holds
+from include.disposals import claims, holds, stopping
+from include.disposals.approvals import Staff
 from include.disposals.reporting import gaps
 from include.errors import DecisionRefused, Unreachable
 from include.outcomes import Outcome
@@ -187,12 +188,14 @@ def test_a_hold_on_other_data_of_the_same_person_delays_nothing(bench: Bench) ->
 def test_the_global_stop_halts_before_the_next_call(bench: Bench) -> None:
     place, disposal_id = place_with("a"), bench.plan("a")
     bench.locate(place, disposal_id)
-    place.after = lambda _s, _w: guards.set_stop(bench.context, reason_code="wrong_deletion", set_by="admin:e-0001")
+    place.after = lambda _s, _w: stopping.set_stop(bench.context, reason_code="wrong_deletion", set_by="admin:e-0001")
     with pytest.raises(DecisionRefused, match="global stop"):
         bench.advance(place, disposal_id)
     assert place.acts() == ["first"]
     place.after = lambda _s, _w: None
-    guards.release_stop(bench.context, released_by="admin:e-0001")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    asked = stopping.ask_release(bench.context, by=Staff("ada", "admin", "e-a"), expires=later)
+    assert stopping.decide_release(bench.context, asked, by=Staff("ben", "approver", "e-b"), approved=True)
     bench.advance(place, disposal_id)
     assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
 

@@ -157,6 +157,27 @@ def test_what_could_not_be_located_again_is_not_acted_on_from_old_ids(bench: Ben
     assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
 
 
+def test_a_reading_that_failed_where_nothing_was_found_is_made_again_though_the_company_forgot_the_account(
+    bench: Bench,
+) -> None:
+    place, disposal_id = place_with(), bench.plan("a")
+    bench.locate(place, disposal_id)
+    bench.context.accounts.gone.add("a")  # type: ignore[attr-defined]
+    honest = place.read_back
+
+    def lost(_work: Sequence[Work]) -> list[Result]:
+        raise Unreachable("zendesk", "no_answer")
+
+    place.read_back = lost  # type: ignore[method-assign]
+    with pytest.raises(Unreachable):
+        bench.advance(place, disposal_id)
+    assert (bench.row(disposal_id).outcome, bench.row(disposal_id).attempts) == (Outcome.FAILED, 0)
+    place.read_back = honest  # type: ignore[method-assign]
+    bench.locate(place, disposal_id, as_of=TOMORROW)
+    bench.advance(place, disposal_id, as_of=TOMORROW)
+    assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
+
+
 def test_a_batch_of_tens_of_thousands_fits_into_the_lock_table(bench: Bench) -> None:
     accounts = [f"a{n:06d}" for n in range(40_000)]
     taken = claims.take(bench.context.engine, "adroll", accounts, "me")

@@ -84,8 +84,9 @@ def test_the_population_of_the_source_is_recorded_with_the_run(ended: Bench) -> 
     discover(ended.context, ended.context.run_id)
     with ended.context.engine.connect() as connection:
         row = connection.execute(select(run)).one()
-    assert (row.accounts_scanned, row.population) == (1, {"terminated": 1, "unplannable": 0})
-    assert [e["counts"] for e in ended.entries() if e["event"] == "population"] == [{"terminated": 1, "unplannable": 0}]
+    assert (row.accounts_scanned, row.population) == (1, {"terminated": 1, "unplannable": 0, "unlisted": 0})
+    told = [(e["code"], e["counts"]) for e in ended.entries() if e["event"] == "population"]
+    assert told == [("source", {"terminated": 1, "unplannable": 0, "unlisted": 0})]
 
 
 def test_an_unapproved_schedule_plans_nothing(ended: Bench) -> None:

@@ -109,3 +109,29 @@ def test_an_export_for_days_without_a_run_is_refused(room: Room) -> None:
 def test_a_run_nobody_recorded_is_refused(room: Room) -> None:
     with pytest.raises(EvidenceError, match="No run"):
         export_of_run(room.context, room.signing, room.store, dag_id="nightly_retention", airflow_run_id="r99")
+
+
+def test_an_export_about_a_request_is_that_of_its_subject(room: Room) -> None:
+    import json as codec
+
+    from sqlalchemy import text
+
+    from include.evidence import tree
+
+    wanted = str(uuid4())
+    received = samples.base("request_received", subject_tag=TAG, key_epoch="2026", code="erasure", request_id=wanted)
+    body = codec.dumps(received, sort_keys=True, separators=(",", ":")).encode()
+    with room.context.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO retention.entry (body, leaf_hash) VALUES (:b, :h)"),
+            {"b": body, "h": tree.leaf_hash(body)},
+        )
+    seal(room.context.engine, EvidenceStore.of(room.store), Signer(vectors.SEED, vectors.NAME), now=NOW)
+    folder = export_asked(
+        room.context, room.signing, room.store, asked={"request": wanted}, full=True, name="manual__request"
+    )
+    assert f"certificates/subject-{TAG[:16]}.pdf" in names(folder)
+    verdict(folder)
+    for asked in ({"request": str(uuid4())}, {"request": wanted, "subject_tag": "f" * 64}):
+        with pytest.raises(EvidenceError, match="Nothing was exported"):
+            export_asked(room.context, room.signing, room.store, asked=asked, full=True, name="x")

@@ -22,6 +22,8 @@ SIX_MONTHS = frozenset({"account_profile", "drm_usage", "watermark_usage", "supp
 AT_TERMINATION = frozenset({"customer", "payments", "support", "live_objects"})
 MARKETING = frozenset({"partner_info", "cookie", "marketing", "audience", "recordings"})
 END_USERS = frozenset({"end_user", "end_user_device"})
+# Where else a contested field of a dataset stands: a pending correction freezes it everywhere (PIPA 36(2), 73(1)1).
+COPIES = {"account_profile": ("customer", "support", "live_objects")}
 # What a case is about, wherever a copy of it lies.
 CASE = {"support_history": frozenset({"support_history", "support"}), "payment": SETTLEMENT}
 
@@ -123,7 +125,8 @@ class Reading:
         found = set(self.owes(account)) if dataset in SETTLEMENT else set()
         if any(not r["closed_on"] and dataset in CASE[r["dataset"]] for r in self.rows("dispute", account)):
             found.add("H-3")
-        if any(not r["closed_on"] and r["dataset"] == dataset for r in self.rows("correction_request", account)):
+        corrections = [r for r in self.rows("correction_request", account) if not r["closed_on"]]
+        if any(dataset == r["dataset"] or dataset in COPIES.get(r["dataset"], ()) for r in corrections):
             found.add("H-5")
         return frozenset(found)
 

@@ -141,6 +141,15 @@ def test_a_processor_that_is_down_fails_alone_and_the_run_is_red(
     assert "confirmed_absent" in summary["disposals"]["own_database"]
 
 
+def test_the_next_night_takes_up_what_a_down_processor_left(nights: Nights, first: tuple[str, dict[str, Any]]) -> None:
+    """Back again, the processor finishes from what was stored; nobody tells it what was left."""
+    open_before = nights.changing()
+    _, summary = nights.run(as_of="2027-03-01")
+    assert "failed" not in summary["disposals"]["zendesk"]
+    assert "planned" not in summary["disposals"]["zendesk"]
+    assert nights.changing()["zendesk"] > open_before["zendesk"]
+
+
 def test_the_business_date_never_goes_back(nights: Nights, first: tuple[str, dict[str, Any]]) -> None:
     said, _ = nights.run(as_of="2027-02-01", code=1)
     assert "Business time never goes back" in said

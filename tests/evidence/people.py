@@ -24,6 +24,9 @@ TITLES = {
 PERSON = {"role": "privacy_officer", "pseudonym": "e-0001"}
 HOLD = {"hold_ids": ["00000000-0000-0000-0000-0000000000aa"], "hold_kinds": ["H-6"], "key_epoch": "2026"}
 
+RECONCILED = {
+    "terminated": 7, "destroyed": 2, "held": 1, "kept": 1, "not_yet_due": 2, "not_done": 1, "waiting": 1,
+}  # fmt: skip
 HELD = disposal(5, "planned")["subject_tag"]
 
 
@@ -42,7 +45,7 @@ def night() -> list[dict[str, Any]]:
     return [
         base("policy_approved", policy_text_sha256="ef" * 32, actor=PERSON),
         base("run_started"),
-        base("population", counts={"terminated": 7, "live": 20}),
+        base("population", code="source", counts={"terminated": 7, "live": 20}),
         *life(1),
         *(entry | late for entry in life(2)),
         stripe(3, "planned"),
@@ -63,6 +66,7 @@ def night() -> list[dict[str, Any]]:
         base("archive_written", rule_id="R-01", object_digest="bb" * 32, rows=5, last_day="2026-11-20"),
         base("archive_destroyed", rule_id="R-01", object_digest="bb" * 32),
         base("archive_read", actor=PERSON, object_digest="aa" * 32),
+        base("population", code="reconciled", counts=RECONCILED),
         base("run_finished", counts=counts),
     ]  # fmt: skip
 

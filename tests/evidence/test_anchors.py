@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from include.connections import Connection
 from include.errors import ConfigurationError, Unreachable, VerificationError
 from include.evidence import verify
 from include.evidence.anchors import Authority, anchor, check_stamp, request_stamp, stamp_key
+from include.evidence.audit import audit
 from include.evidence.entries import parse
 from include.evidence.export import More, export
+from include.evidence.log import seal
 from tests.evidence import authority, samples
-from tests.evidence.conftest import Log
+from tests.evidence.conftest import NOW, Log
 from tests.programs import needs
 
 PAST = {"recorded_at": "2026-01-02T03:04:05Z"}
@@ -66,6 +69,24 @@ def test_an_exported_stamp_is_checked_against_the_auditors_root(log: Log, ours: 
     assert any(f.startswith("timestamped 20") for f in good.facts)
     unnamed = examine(folder, None, log)
     assert any("--tsa ROOT.pem" in c for c in unnamed.open_checks)
+
+
+@needs("openssl")
+@pytest.mark.parametrize(("days", "found"), [(2, 0), (3, 1)])
+def test_an_authority_silent_for_days_is_found_by_the_audit(log: Log, ours: Path, days: int, found: int) -> None:
+    log.stage([samples.base("run_started") | PAST])
+    log.seal()
+    with authority.served(ours) as url:
+        known = named(ours, url)
+        anchor(log.engine, log.store, known, vkey=log.signer.vkey, entry=BASE)
+    log.stage([samples.base("run_finished") | PAST])
+    later = NOW + timedelta(days=days)
+    seal(log.engine, log.store, log.signer, now=later)
+    done = audit(
+        log.engine, log.store, vkey=log.signer.vkey, as_of=date(2026, 11, 25), now=datetime.now(UTC), authority=known
+    )
+    assert done.stamped == 1
+    assert sum("the newest timestamp is over a checkpoint of 2026-11-24" in f for f in done.findings) == found
 
 
 @needs("openssl")

@@ -42,7 +42,7 @@ def forge_entries(log: Log) -> None:
 SPOILT: list[tuple[Callable[[Log], None], str]] = [
     (forge_entries, "is not entry"),
     (lambda log: log.overwrite("tile/0/000.p/10", bytes(320)), "tile/0/000.p/10 in the bucket is another one"),
-    (lambda log: log.overwrite("checkpoints/10", b"x"), "locked copy of checkpoint 10"),
+    (lambda log: log.overwrite("checkpoints/000000000000010", b"x"), "locked copy of checkpoint 10"),
     (lambda log: log.overwrite("checkpoint", b"x"), "not the newest of the database"),
 ]
 
@@ -58,7 +58,7 @@ def test_whatever_was_changed_in_the_bucket_is_found(log: Log, spoil: Callable[[
 def test_a_missing_object_is_found(log: Log) -> None:
     log.stage(samples.life(1))
     log.seal()
-    log.client.delete_object(Bucket=log.store.bucket, Key=log.store.prefix + "checkpoints/5")
+    log.client.delete_object(Bucket=log.store.bucket, Key=log.store.prefix + "checkpoints/000000000000005")
     assert "locked copy of checkpoint 5 is missing" in audited(log).findings[0]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import EvidenceError
-from include.evidence.entries import EVENTS, KEYS, canonical, parse
+from include.evidence.entries import EVENTS, KEYS, canonical, is_request_id, parse
 from include.outcomes import Outcome
 from tests.evidence import samples
 
@@ -160,3 +160,25 @@ def test_anything_is_either_refused_in_words_or_canonical(bend: dict[str, Any]) 
 def test_the_subject_of_an_entry_is_a_mapping() -> None:
     with pytest.raises(EvidenceError, match="not an object"):
         canonical([("schema", "erasure-evidence/1")])  # type: ignore[arg-type]
+
+
+def test_whoever_names_a_disposal_names_all_of_it() -> None:
+    """Else no verifier could follow that disposal: `approved` with a bare disposal id is refused."""
+    decision = samples.base("approved", actor={"role": "compliance", "pseudonym": "e-0007"})
+    canonical(decision)
+    with pytest.raises(EvidenceError, match="approved lacks"):
+        canonical(decision | {"disposal_id": samples.disposal(1, "planned")["disposal_id"]})
+
+
+@pytest.mark.parametrize(
+    "value", ["req_1a2B3c4D5e6F7g", "0A49CE4060975EAC", "a" * 32, "8c7b2d1e-0001-4c6d-9f00-1234567890ab"]
+)
+def test_a_vendors_request_id_may_stand_in_an_entry(value: str) -> None:
+    assert is_request_id(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "821012345678", "4242424242424242", "sample.person@example.com", "SamplePerson", "req_", "김표본0001"]
+)
+def test_nothing_of_a_person_passes_as_a_request_id(value: str) -> None:
+    assert not is_request_id(value)

@@ -100,7 +100,7 @@ def test_a_seal_publishes_the_root_of_everything_staged(log: Log) -> None:
     sealed = log.seal()
     assert sealed == published(log)
     assert sealed.root == tree.root(leaves(log))
-    assert log.objects() == ["checkpoint", "checkpoints/3", "tile/0/000.p/3", "tile/entries/000.p/3"]
+    assert log.objects() == ["checkpoint", "checkpoints/000000000000003", "tile/0/000.p/3", "tile/entries/000.p/3"]
 
 
 def test_sealing_again_writes_nothing(log: Log) -> None:
@@ -152,7 +152,13 @@ def test_a_seal_that_died_anywhere_is_finished_with_the_same_bytes(log: Log, at:
     assert sealed == published(log)
     tiles_of_both = ["tile/0/000", "tile/0/001.p/1", "tile/0/001.p/3", "tile/1/000.p/1"]
     bundles_of_both = ["tile/entries/000", "tile/entries/001.p/1", "tile/entries/001.p/3"]
-    assert log.objects() == ["checkpoint", "checkpoints/257", "checkpoints/259", *tiles_of_both, *bundles_of_both]
+    assert log.objects() == [
+        "checkpoint",
+        "checkpoints/000000000000257",
+        "checkpoints/000000000000259",
+        *tiles_of_both,
+        *bundles_of_both,
+    ]
     stored = log.store.get("checkpoint")
     assert stored is not None
     undisturbed = Checkpoint(vectors.NAME, 259, tree.root(leaves(log)))
@@ -217,6 +223,54 @@ def test_a_bucket_whose_checkpoint_vanished_stops_the_seal(log: Log) -> None:
         log.seal()
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_database_and_bucket_gone_back_together_do_not_sign_a_second_history(
+    log: Log, postgres: Any, hidden: bool
+) -> None:
+    """A backup of the database, and the checkpoint of that day put back into the bucket: only the copies know more."""
+    from include import database
+
+    log.stage(some(3))
+    log.seal()
+    then = log.store.get("checkpoint")
+    assert then is not None
+    postgres.create_database("backup", template="template_retention")
+    engine = database.connect(postgres.connection("retention_db", "backup"))
+    older = Log(engine, log.store, log.signer, log.client)
+    try:
+        rebuild(engine, log.store, log.signer.vkey, now=NOW)
+        log.stage(some(5, first=3))
+        log.seal()
+        log.overwrite("checkpoint", then.body)
+        if hidden:
+            log.client.delete_object(Bucket=log.store.bucket, Key=log.store.prefix + "checkpoints/000000000000008")
+        older.stage(some(1, first=90))
+        with pytest.raises(EvidenceError, match="locked checkpoint over 8 entries, this database knows only 3"):
+            older.seal()
+        assert latest(engine).size == 3
+    finally:
+        engine.dispose()
+        postgres.drop_database("backup")
+
+
+def test_a_new_database_over_a_bucket_without_a_checkpoint_signs_nothing(log: Log, postgres: Any) -> None:
+    from include import database
+
+    log.stage(some(3))
+    log.seal()
+    log.client.delete_object(Bucket=log.store.bucket, Key=log.store.prefix + "checkpoint")
+    postgres.create_database("fresh", template="template_retention")
+    engine = database.connect(postgres.connection("retention_db", "fresh"))
+    fresh = Log(engine, log.store, log.signer, log.client)
+    try:
+        fresh.stage(some(1, first=90))
+        with pytest.raises(EvidenceError, match="locked checkpoint over 3 entries"):
+            fresh.seal()
+    finally:
+        engine.dispose()
+        postgres.drop_database("fresh")
+
+
 def test_a_checkpoint_replaced_meanwhile_is_not_overwritten(log: Log) -> None:
     log.stage(some(1))
     log.seal()
@@ -268,7 +322,7 @@ def test_full_tiles_and_checkpoint_copies_are_locked_partial_ones_are_not(log: L
         for k in log.objects()
     }
     locked = {k for k, h in heads.items() if h.get("ObjectLockMode") == "COMPLIANCE"}
-    assert locked == {"tile/0/000", "tile/entries/000", "checkpoints/257"}
+    assert locked == {"tile/0/000", "tile/entries/000", "checkpoints/000000000000257"}
     assert heads["tile/0/000"]["ObjectLockRetainUntilDate"] == until
     assert base64.b64decode(heads["tile/0/000"]["ChecksumSHA256"])
 
@@ -282,7 +336,7 @@ def test_the_cost_of_a_seal_does_not_grow_with_the_log(log: Log) -> None:
     log.stage(some(1))
     log.seal()
     assert sorted(written[:2]) == ["tile/0/005.p/21", "tile/entries/005.p/21"]
-    assert written[2:] == ["checkpoints/1301", "checkpoint"]
+    assert written[2:] == ["checkpoints/000000000001301", "checkpoint"]
 
 
 class Counting(EvidenceStore):

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from include.database import access_log
+from include.evidence import verify
 from include.evidence.ask import ask
 from include.evidence.export import export
 from include.evidence.proofs import check_row
@@ -29,9 +30,12 @@ OFFICER = {"role": "privacy_officer", "pseudonym": "e-0001"}
 HELD = {"subject_tag": TAG, "key_epoch": "2026", "hold_kinds": ["H-6"]}
 HOLDS = [f"00000000-0000-0000-0000-00000000000{n}" for n in (1, 2)]
 OBJECT = {"rule_id": "R-03", "object_digest": "ab" * 32, "rows": 7, "last_day": "2027-01-20"}
+RECONCILED = {
+    "terminated": 7, "destroyed": 1, "held": 2, "kept": 1, "not_yet_due": 3, "not_done": 0, "waiting": 1,
+}  # fmt: skip
 ENTRIES = [
     samples.base("policy_approved", policy_text_sha256="cd" * 32, actor=OFFICER),
-    samples.base("population", counts={"live": 3, "terminated": 2}),
+    samples.base("population", code="source", counts={"live": 3, "terminated": 2}),
     *(e | {"subject_tag": TAG} for e in samples.life(1)),
     samples.disposal(2, "planned", subject_tag=TAG, processor="salesforce", scope="customer"),
     samples.disposal(2, "blocked", subject_tag=TAG, processor="salesforce", scope="customer", code="hold_h-5"),
@@ -52,6 +56,7 @@ ENTRIES = [
     samples.disposal(5, "attempted", free_from="2026-12-01", step="delete_rows"),
     samples.base("notice_sent", subject_tag=TAG, key_epoch="2026", code="seven_days"),
     samples.base("restored"),
+    samples.base("population", code="reconciled", counts=RECONCILED),
 ]
 
 
@@ -89,6 +94,8 @@ def answered(name: str, **asked: Any) -> tuple[list[str], list[int]]:
         ("end-users", {}, "1 manual_attested"),
         ("keys", {}, "epoch 2023: confirmed_absent on 2026-11-25"),
         ("reconcile", {}, "source on 2026-11-25: 3 live, 2 terminated"),
+        ("reconcile", {}, "7 terminated = 1 destroyed + 2 held + 1 kept + 3 not_yet_due + 0 not_done"),
+        ("reconcile", {}, "in the log now: 2 subjects with something open, 1 of them held"),
         ("run", {"run_id": str(samples.UUID(int=7))}, "72 hours from then end 2026-11-27T17:00:00Z"),
     ],
 )  # fmt: skip
@@ -204,6 +211,38 @@ def test_a_look_up_in_the_database_is_recorded(
         assert connection.execute(select(access_log.c.who, access_log.c.subject_tag)).all() == [("e-0007", TAG)]
     monkeypatch.setenv("RETENTION_LOOKUP_FOUR_EYES", "1")
     assert ask([*command, "--by", "compliance:e-0007"], stdin=io.StringIO("a0001\n")) == 1
+
+
+def test_an_opening_convinces_an_auditor_about_one_account_without_any_key(
+    engine: Any, folder: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    extra = {"host": engine.url.query["host"]}
+    given = {"login": engine.url.username, "schema": engine.url.database, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_RETENTION_DB", json.dumps(given))
+    command = ["open-tag", "2026", "--keys", str(keys)]
+    assert ask(command, stdin=io.StringIO("a0001\n")) == 1
+    assert "a0001" not in capsys.readouterr().out
+    assert ask([*command, "--by", "compliance:e-0007"], stdin=io.StringIO("a0001\n")) == 0
+    opening = tmp_path / "opening.json"
+    opening.write_text(capsys.readouterr().out)
+    assert json.loads(opening.read_text())["tag"] == TAG
+    assert KEY.hex() not in opening.read_text()
+    with engine.connect() as connection:
+        assert connection.execute(select(access_log.c.action, access_log.c.subject_tag)).all() == [("tag_opened", TAG)]
+    assert verify.main([str(folder), "--vkey", SIGNER.vkey, "--opening", str(opening)]) == 1  # these entries are bent
+    said = capsys.readouterr().out
+    assert f"has tag {TAG} under epoch 2026" in said
+    assert "own_database/account: confirmed_absent on 2026-11-25, entry 6" in said
+    opening.write_text(opening.read_text().replace("a0001", "a0002"))
+    verify.main([str(folder), "--vkey", SIGNER.vkey, "--opening", str(opening)])
+    assert "no record under this epoch in these entries" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bent", ["", "[]", "{}", '{"epoch":1,"kind":"","value":"","key":""}', '{"epoch":"2026"}'])
+def test_a_file_that_opens_nothing_is_refused_in_words(folder: Path, tmp_path: Path, capsys: Any, bent: str) -> None:
+    (tmp_path / "o").write_text(bent)
+    assert verify.main([str(folder), "--opening", str(tmp_path / "o")]) == 1
+    assert "not a file with epoch, kind, value and key" in capsys.readouterr().out
 
 
 def test_dates_of_questions_are_business_dates() -> None:

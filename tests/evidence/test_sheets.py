@@ -12,7 +12,7 @@ from include.evidence.lives import Selection
 from include.evidence.sheets import EMPTY, safe
 from include.evidence.verify import OFFICIAL
 from include.evidence.workbook import read_titles, write_tables
-from tests.evidence.people import folder, night, stripe
+from tests.evidence.people import RECONCILED, folder, night, stripe
 from tests.evidence.samples import base, disposal, life
 
 
@@ -104,7 +104,19 @@ def test_the_summary_adds_up_and_agrees_with_the_run(sheets: dict[int, list[list
     numbers = [int(n) for n in total[2:17]]
     assert numbers[0] == sum(numbers[1:]) == 6
     assert next(row for row in sheets[11] if "run's own counts" in row[1])[18] == "예 · yes"
-    assert next(row for row in sheets[11] if "nothing due yet" in row[1])[17] == "1"
+
+
+def test_the_terminated_accounts_are_reconciled_with_what_became_of_them(sheets: dict[int, list[list[str]]]) -> None:
+    head = next(i for i, row in enumerate(sheets[11]) if "terminated accounts reconciled" in row[1])
+    terminated, *classes = [int(row[17]) for row in sheets[11][head : head + 6]]
+    assert terminated == sum(classes) == 7
+    assert sheets[11][head][18] == "예 · yes"
+
+
+def test_a_reconciliation_that_does_not_add_up_is_shown(tmp_path: Path) -> None:
+    entries = [base("population", code="reconciled", counts=RECONCILED | {"held": 0})]
+    rows = tables(folder(tmp_path, entries))[11]
+    assert next(row for row in rows if "terminated accounts reconciled" in row[1])[18] == "아니오 · no"
 
 
 def test_a_run_that_counted_otherwise_is_shown(tmp_path: Path) -> None:
@@ -114,9 +126,9 @@ def test_a_run_that_counted_otherwise_is_shown(tmp_path: Path) -> None:
     assert next(row for row in rows if "run's own counts" in row[1])[18] == "아니오 · no"
 
 
-def test_a_part_of_the_log_is_never_said_to_agree(tmp_path: Path) -> None:
+def test_a_part_of_the_log_is_never_said_to_agree_with_the_runs_counts(tmp_path: Path) -> None:
     rows = tables(folder(tmp_path, night(), before=5), first_index=5)[11]
-    assert not [row for row in rows if "예 · yes" in row]
+    assert next(row for row in rows if "run's own counts" in row[1])[18] == "확인 불가 · cannot be told here"
 
 
 def test_a_period_shows_what_ended_in_it_and_what_is_open_at_its_end(tmp_path: Path) -> None:
@@ -170,7 +182,7 @@ def test_an_answered_request_of_a_person_counts_its_days(tmp_path: Path) -> None
         base("request_answered", code="refused", basis="R-05", as_of="2026-11-29", **who),
     ]  # fmt: skip
     (row,) = tables(folder(tmp_path, entries))[6][1:]
-    assert row[4:10] == ["예 · yes", "2026-12-05", "2026-11-29", "4", "refused", "R-05"]
+    assert row[4:10] == ["예 · yes", "2026-12-05", "2026-11-29", "4", "거절 · refused", "R-05"]
 
 
 def test_times_are_korean_with_their_offset(sheets: dict[int, list[list[str]]]) -> None:

@@ -328,6 +328,29 @@ def test_a_disposal_planned_twice_is_found(engine: Any, tmp_path: Path) -> None:
     assert "planned already" in forged_life(engine, tmp_path, [samples.life(1)[0]] * 2)[0]
 
 
+COUNTS = {
+    "terminated": 9, "destroyed": 4, "held": 1, "kept": 2, "not_yet_due": 2, "not_done": 0, "waiting": 1,
+}  # fmt: skip
+
+
+def test_terminated_accounts_that_add_up_are_told(engine: Any, tmp_path: Path) -> None:
+    sealed(engine, [samples.base("population", code="reconciled", counts=COUNTS)])
+    facts = examine(export(engine, tmp_path / "x", vkey=SIGNER.vkey, signer=SIGNER).folder).facts
+    assert any("9 = 4 destroyed + 1 held + 2 kept + 2 not yet due + 0 not done" in f for f in facts)
+
+
+@pytest.mark.parametrize("bend", [{"held": 0}, {"terminated": 10}, {"not_done": 1}, {"waiting": 3}])
+def test_terminated_accounts_that_do_not_add_up_are_found(engine: Any, tmp_path: Path, bend: dict[str, int]) -> None:
+    entry = samples.base("population", code="reconciled", counts=COUNTS | bend)
+    assert "do not add up" in forged_life(engine, tmp_path, [entry])[0]
+
+
+def test_a_reconciliation_without_a_class_is_found(engine: Any, tmp_path: Path) -> None:
+    counts = {k: n for k, n in COUNTS.items() if k != "kept"}
+    entry = samples.base("population", code="reconciled", counts=counts)
+    assert "without naming every class" in forged_life(engine, tmp_path, [entry])[0]
+
+
 def test_an_expiry_whose_date_passed_is_no_longer_open(engine: Any, tmp_path: Path) -> None:
     life = [
         samples.disposal(1, "planned"),
@@ -438,3 +461,9 @@ def test_exports_do_not_touch_each_other(engine: Any, tmp_path: Path) -> None:
     shutil.rmtree(second.folder)
     assert isinstance(first, Exported)
     assert examine(first.folder).flaws == []
+
+
+def test_what_is_kept_while_a_request_is_open_is_not_over() -> None:
+    kept = {"event": "retained_by_processor", "basis": "own_duties"}
+    assert verify.closes(kept)
+    assert not verify.closes({**kept, "until": "2026-12-24"})

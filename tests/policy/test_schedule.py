@@ -64,7 +64,7 @@ def test_the_policy_text_is_bound_by_its_digest() -> None:
 
 def test_every_part_of_the_policy_is_there() -> None:
     assert list(SCHEDULE.categories) == [f"D-{n:02}" for n in range(1, 18)]
-    assert list(SCHEDULE.rules) == (["R-01", "R-02i", "R-02b"] + [f"R-{n:02}" for n in range(3, 15)] + ["R-99"])
+    assert list(SCHEDULE.rules) == (["R-01", "R-02i", "R-02b"] + [f"R-{n:02}" for n in range(3, 16)] + ["R-99"])
     assert list(SCHEDULE.holds) == [f"H-{n}" for n in range(1, 8)]
     assert sorted(s.id for s in SCHEDULE.processors.values()) == sorted(
         [f"V-{n}" for n in range(1, 7)] + [f"O-{n}" for n in range(1, 4)]
@@ -95,6 +95,7 @@ def test_every_part_of_the_policy_is_there() -> None:
         ("R-12", "max", {"terminated": "P0D", "instruction": "P0D"}, "26(8)"),
         ("R-13", "max", {"guardian_refused": "P5D", "guardian_request_closed": "P0D"}, "13"),
         ("R-14", "max", {"terminated": "P0D", "processor_contract_ended": "P0D"}, "5"),
+        ("R-15", "deadline", {"expired": "P3Y"}, "21(2)"),
         ("R-99", "deadline", {"expired": "P5D"}, "21(1)"),
     ],
 )
@@ -256,6 +257,26 @@ def set_to(*path: Any, to: Any) -> Change:
             "processors.adroll.datasets.audience",
             "R-14 has no scope with it, so adroll would keep it",
         ),
+        (
+            lambda v: v["processors"]["zendesk"]["settings"].pop("complaint_selector"),
+            "processors.zendesk.settings.complaint_selector",
+            "is missing",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", to={"unclear_tags": ["x"]}),
+            "processors.zendesk.settings.complaint_selector",
+            "recognises nothing",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", "tags", to="complaint"),
+            "processors.zendesk.settings.complaint_selector.tags",
+            "must be a list of str",
+        ),
+        (
+            set_to("processors", "zendesk", "settings", "complaint_selector", "tag", to=["complaint"]),
+            "processors.zendesk.settings.complaint_selector.tag",
+            "is not known",
+        ),
         (lambda v: v["holds"].pop(), "holds", "H-7 is missing"),
         (set_to("holds", 0, "datasets", to=["nothing"]), "holds[H-1].datasets", "'nothing' is no dataset"),
         (set_to("holds", 0, "datasets", to=[]), "holds[H-1].datasets", "reaches nothing"),
@@ -266,6 +287,12 @@ def set_to(*path: Any, to: Any) -> Change:
         (set_to("contradictions", 0, "by", to=["settings.mood"]), "contradictions[C-01].by", "'settings.mood' is no"),
         (set_to("settings", "destroy_within_days", to=6), "settings.destroy_within_days", "less than or equal to 5"),
         (set_to("settings", "destroy_within_days", to=4), "rules[R-99].triggers", "P4D"),
+        (set_to("settings", "destroy_within_days", to=3), "settings.destroy_within_days", "half-week on Monday"),
+        (
+            set_to("settings", "archive", "lock_mode", to="COMPLIANCE"),
+            "settings.archive.lock_mode",
+            "must be GOVERNANCE",
+        ),
         (set_to("settings", "evidence_term_years", to=9), "settings.evidence_term_years", "less than or equal to 5"),
         (set_to("policy_text", "sha256", to="0" * 64), "policy_text.sha256", "has sha256 45d8"),
         (set_to("policy_text", "file", to="absent.txt"), "policy_text.file", "neither beside"),
@@ -300,6 +327,13 @@ def set_to(*path: Any, to: Any) -> Change:
         (
             set_to("processors", "own_database", "settings", to={"tables": {"x": {"method": "keyed_replacement"}}}),
             "processors.own_database.settings.tables.x.method",
+            "no erasure and no anonymisation",
+        ),
+        (
+            set_to(
+                "processors", "own_database", "settings", to={"stores": {"w": {"tables": {"x": {"action": "hmac"}}}}}
+            ),
+            "processors.own_database.settings.stores.w.tables.x.action",
             "no erasure and no anonymisation",
         ),
     ],

@@ -71,7 +71,9 @@ def test_a_consumer_like_business_keeps_the_commerce_records_without_a_contact_p
 def test_each_law_keeps_its_own_items() -> None:
     found = terms("payment", transaction=date(2025, 1, 2))
     assert set(found["R-02i"].items) == FEE | {"name", "billing_address", "phone", "email"}
-    assert set(found["R-04"].items) == FEE | {"name", "billing_address", "email", "supply.completed_on"}
+    assert set(found["R-04"].items) == FEE | {
+        "name", "billing_address", "email", "supply.completed_on", "invoice.number", "invoice.pdf_sha256",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 Answer = tuple[int, dict[str, str], bytes]
-Fault = Callable[[str, str, bytes], "Answer | str | None"]
-"""Method, path with query, body -> an answer given instead, `cut_before`, `cut_after`, or None to pass it on."""
+Fault = Callable[[str, str, bytes], "Answer | Callable[[Answer], Answer] | str | None"]
+"""Method, path with query, body -> an answer given instead, an edit of the server's own, None to pass it on, or a word:
+`cut_before`, `cut_half` (the server gets half the body), `damage` (one byte arrives changed), `cut_after`, `truncated`
+(half of the answer comes back) or `stale` (the first answer to the same request)."""
 
 XML = {"Content-Type": "application/xml"}
 
@@ -24,6 +28,9 @@ class Proxy:
     port: int = 0
     fault: Fault | None = None
     seen: list[str] = field(default_factory=list)
+    first: dict[str, Answer] = field(default_factory=dict)
+    ahead: float = 0
+    """How many seconds the server's clock seems to be ahead."""
 
     @property
     def url(self) -> str:
@@ -45,10 +52,23 @@ def proxy_to(upstream: str) -> Iterator[Proxy]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             proxy.seen.append(f"{self.command} {self.path}")
             wanted = proxy.fault(self.command, self.path, body) if proxy.fault else None
-            if wanted == "cut_before":
+            if wanted == "cut_half":
+                self.forward_half(body)
+            if wanted in ("cut_before", "cut_half"):
                 self.close_connection = True
                 return
+            if wanted == "damage":
+                body = body[:-1] + bytes([body[-1] ^ 1])
+            whole = f"{self.command} {self.path}"
+            if wanted == "stale" and whole in proxy.first:
+                wanted = proxy.first[whole]
             status, headers, content = wanted if isinstance(wanted, tuple) else self.forward(body)
+            if self.command == "GET" and not isinstance(wanted, tuple):
+                proxy.first.setdefault(whole, (status, headers, content))
+            if wanted == "truncated":
+                content = content[: len(content) // 2]
+            if callable(wanted):
+                status, headers, content = wanted((status, headers, content))
             if wanted == "cut_after":
                 self.close_connection = True
                 return
@@ -68,6 +88,17 @@ def proxy_to(upstream: str) -> Iterator[Proxy]:
             content = reply.read()
             upstream.close()
             return reply.status, dict(reply.getheaders()), content
+
+        def forward_half(self, body: bytes) -> None:
+            """Send the whole head and half the body, then end the connection, as a cut line does."""
+            with socket.create_connection((target.hostname, target.port)) as upstream:
+                head = f"{self.command} {self.path} HTTP/1.1\r\n" + "".join(
+                    f"{name}: {value}\r\n" for name, value in self.headers.items()
+                )
+                upstream.sendall(head.encode() + b"\r\n" + body[: len(body) // 2])
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) + proxy.ahead)
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 

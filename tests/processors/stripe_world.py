@@ -17,6 +17,7 @@ TODAY = dt.datetime.now(dt.timezone(dt.timedelta(hours=9))).date()
 OLD = TODAY - dt.timedelta(days=400)
 RECENT = TODAY - dt.timedelta(days=10)
 DAY = dt.timedelta(days=1)
+CUSTOMER_STEPS = ("cancel_subscriptions", "detach", "scrub", "delete_customer")
 
 
 def person(number: int, variant: str = "one_customer", *, on: dt.date = OLD, payments: int = 2, **changes: Any) -> Any:
@@ -83,9 +84,14 @@ class World:
         assert found.outcome is Outcome.LOCATED, found
         return as_work(one, found)
 
-    def advance(self, work: Work) -> tuple[Work, Result | None]:
+    def extract(self, work: Work) -> list[Any]:
+        return list(self.processor().extract([work]))
+
+    def advance(self, work: Work, *only: str) -> tuple[Work, Result | None]:
         """Take the steps that are due, in order, as the engine does; return the last result if it was not accepted."""
         for step in self.processor().steps(work):
+            if only and step.name not in only:
+                continue
             if step.not_before and step.not_before > self.as_of:
                 return work, Result(work.disposal_id, Outcome.AWAITING, until=step.not_before)
             result = self.processor().act(step.name, [work])[0]
@@ -106,7 +112,7 @@ class World:
 
 def as_work(one: Subject, found: Found) -> Work:
     """Return the work the engine makes of what was located."""
-    return Work(one.disposal_id, one.account_id, one.scope_id, one.datasets, found.locator)
+    return Work(one.disposal_id, one.account_id, one.scope_id, one.datasets, found.locator, settled=one.settled)
 
 
 def serving(standin: StandIn) -> Serving:

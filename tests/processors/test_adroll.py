@@ -399,9 +399,21 @@ def test_one_bad_answer_to_a_reading_is_asked_again_and_many_are_an_outage(
 def test_a_web_page_that_says_404_is_no_list_that_is_gone(accounts: Engine, adroll: Serving) -> None:
     place = processor(accounts, adroll.url)
     faults(adroll.url, {"kind": "html", "status": 404, "times": FOREVER})
-    with pytest.raises(Refused):
+    with pytest.raises(Unreachable):
         place.act("repost", located(place, "120"))
     assert ("newsletter", "120") in registered(accounts)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_a_post_refused_by_something_in_between_is_posted_again_and_needs_nobody(
+    accounts: Engine, adroll: Serving, status: int
+) -> None:
+    place = processor(accounts, adroll.url)
+    items = located(place, "120")
+    faults(adroll.url, {"kind": "html", "status": status, "method": "POST"})
+    (acted,) = place.act("repost", items)
+    assert acted.outcome is Outcome.ACCEPTED
+    assert place.read_back([after(i, acted) for i in items])[0].outcome is Outcome.MANUAL_PENDING
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from include.connections import Connection
 from include.errors import ConfigurationError, Refused
 from include.outcomes import Outcome
 from include.processors import Site, Work
-from include.processors.clarity import Processor, months_after
+from include.processors.clarity import Processor, gone_from
 from include.sandbox.clarity import TOKEN, StandIn
 from include.sandbox.servers import PostgresServer
 from include.sandbox.standin import Serving
@@ -58,26 +59,27 @@ def located(place: Processor, account_id: str, event: str = "terminated") -> Wor
 @pytest.mark.parametrize(
     ("seen", "gone"),
     [
-        ("2026-02-10", "2027-03-10"),
+        ("2026-02-10", "2027-03-11"),
         ("2026-01-31", "2027-03-01"),
-        ("2027-01-29", "2028-02-29"),
-        ("2027-01-30", "2028-03-01"),
-        ("2026-11-30", "2027-12-30"),
-        ("2026-12-31", "2028-01-31"),
+        ("2027-01-29", "2028-03-01"),
+        ("2027-01-28", "2028-02-29"),
+        ("2026-11-30", "2028-01-01"),
+        ("2026-12-31", "2028-02-01"),
         ("2026-10-31", "2027-12-01"),
-        ("2028-02-29", "2029-03-29"),
+        ("2028-02-29", "2029-04-01"),
     ],
 )
-def test_thirteen_months_are_calendar_months_and_the_later_day_where_there_is_none(seen: str, gone: str) -> None:
-    assert months_after(date.fromisoformat(seen), 13) == date.fromisoformat(gone)
+def test_thirteen_months_are_those_of_the_civil_act_and_the_first_day_is_not_counted(seen: str, gone: str) -> None:
+    assert gone_from(date.fromisoformat(seen)) == date.fromisoformat(gone)
 
 
 def test_thirteen_months_are_never_short() -> None:
     for offset in range(1500):
         day = date(2026, 1, 1) + timedelta(days=offset)
-        gone = months_after(day, 13)
-        assert (gone.year * 12 + gone.month) - (day.year * 12 + day.month) in (13, 14)
-        assert gone >= months_after(day - timedelta(days=1), 13)
+        gone, year, month = gone_from(day), *divmod(day.year * 12 + day.month - 1 + 13, 12)
+        same_day = date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+        assert timedelta(0) < gone - same_day <= timedelta(days=4)
+        assert gone >= gone_from(day - timedelta(days=1))
 
 
 def test_the_end_is_a_date_and_says_that_we_deleted_nothing(accounts: Engine, clarity: Serving) -> None:
@@ -99,7 +101,7 @@ def test_a_later_visit_moves_the_date(accounts: Engine, clarity: Serving) -> Non
     with accounts.begin() as connection:
         connection.execute(text("UPDATE clarity_identity SET last_seen_on = '2026-03-01' WHERE account_id = '10'"))
     (result,) = place.read_back([item])
-    assert (result.until, after(item, result).locator["last_seen_on"]) == (date(2027, 4, 1), "2026-03-01")
+    assert (result.until, after(item, result).locator["last_seen_on"]) == (date(2027, 4, 2), "2026-03-01")
 
 
 def test_the_date_outlives_the_row_in_the_register(accounts: Engine, clarity: Serving) -> None:
@@ -123,7 +125,7 @@ def test_withdrawn_consent_waits_until_the_site_stopped_sending(accounts: Engine
     with accounts.begin() as connection:
         connection.execute(text("UPDATE clarity_identity SET consent_denied = true, last_seen_on = '2026-03-02'"))
     (result,) = place.read_back([after(item, result)])
-    assert (result.outcome, result.until) == (Outcome.EXPIRES_BY_PROCESSOR, date(2027, 4, 2))
+    assert (result.outcome, result.until) == (Outcome.EXPIRES_BY_PROCESSOR, date(2027, 4, 3))
 
 
 def test_who_was_never_recorded_is_absent_by_our_own_register(accounts: Engine, clarity: Serving) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from include import processors
 from include.sandbox.servers import PostgresServer, S3Server
-from tests.processors import truth_table
+from tests.processors import measured, truth_table
 from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.cases import CASES
 from tests.processors.worlds.play import Stage, playing, staged
@@ -58,6 +58,21 @@ def test_the_truth_table_says_what_was_witnessed(witnessed: truth_table.Witnesse
     assert said == truth_table.render(witnessed), "run python -m tests.processors.truth_table"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_trouble_leads_to_one_of_four_remedies(name: str, witnessed: truth_table.Witnessed) -> None:
+    told = {led.remedy for led in witnessed.led[name].values()}
+    assert told <= measured.REMEDIES | {"goes on", "–"}
+    assert "retry now" in told, "an outage is tried again"
+
+
+def test_requests_stay_within_their_budgets(witnessed: truth_table.Witnessed) -> None:
+    print("\n".join(measured.requests_table(witnessed.requests, measured.PEOPLE)))
+    s3, people = witnessed.requests["s3"], measured.PEOPLE
+    # One abort for each unfinished upload and their listing come on top; so does one check a batch and phase.
+    assert s3.total() - s3["check"] <= 3 * people + 3 + people + 1
+    assert witnessed.requests["adroll"].total() <= 6, "one night's posts do not grow with the people who leave"
+
+
 @pytest.mark.parametrize(("name", "case"), applicable())
 def test_the_contract_holds(name: str, case: str, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
@@ -76,7 +91,8 @@ def test_what_a_place_lacks_is_a_case_with_a_reason(name: str) -> None:
 
 
 def test_a_processor_without_a_world_fails_and_says_what_to_add() -> None:
-    with pytest.raises(AssertionError, match=r"include/processors/newcomer\.py has no world.*WORLDS"):
+    told = r"include/processors/newcomer\.py has no world.*tests/processors/worlds/newcomer\.py"
+    with pytest.raises(AssertionError, match=told):
         kind_of("newcomer")
 
 

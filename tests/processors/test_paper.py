@@ -50,7 +50,14 @@ def test_papers_are_counted_with_their_boxes(accounts: Engine) -> None:
     assert (one.outcome, one.count, one.locator) == (
         Outcome.LOCATED,
         2,
-        {"papers": ["p0", "p1"], "boxes": ["box-1", "box-2"]},
+        {
+            "papers": ["p0", "p1"],
+            "boxes": ["box-1", "box-2"],
+            "places": [
+                {"paper_id": "p0", "box": "box-2", "location": "room 0"},
+                {"paper_id": "p1", "box": "box-1", "location": "room 0"},
+            ],
+        },
     )
     assert (nobody.outcome, nobody.count, nobody.locator) == (Outcome.LOCATED, 0, {})
 

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from functools import cache
 from typing import Any
+from urllib.parse import quote_plus, unquote, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -581,3 +583,116 @@ def test_nothing_about_a_person_is_in_locators_or_results(place: Place) -> None:
     items = located(processor, "1")
     acted, read = erase(processor, items)
     assert SENTINEL not in f"{items[0].locator} {items} {acted} {read} {processor}"
+
+
+# -- keys that XML cannot carry, other servers, other accounts -----------------------------------------------------
+def listing(keys: list[str], version: str = "v1") -> bytes:
+    """Return a listing as AWS words it when asked for encoded keys."""
+    rows = "".join(f"<Version><Key>{quote_plus(k)}</Key><VersionId>{version}</VersionId></Version>" for k in keys)
+    return (
+        "<ListVersionsResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Name>live</Name><EncodingType>url"
+        f"</EncodingType><IsTruncated>false</IsTruncated>{rows}</ListVersionsResult>"
+    ).encode()
+
+
+@pytest.mark.parametrize("odd", ["a\x01b", "line\r\nbreak", "\ufffe", "a\tb"])
+def test_a_version_whose_key_no_xml_can_name_is_deleted_by_its_address(place: Place, proxy: Proxy, odd: str) -> None:
+    keys = [f"{place.root}1/{odd}", f"{place.root}1/plain+ 한글"]
+    asked: list[tuple[str, str, bytes]] = []
+
+    def fault(method: str, path: str, body: bytes) -> Any:
+        asked.append((method, path, body))
+        if method == "GET" and "versions" in path:
+            done = any(m in ("POST", "DELETE") for m, _, _ in asked)
+            return 200, XML, listing([] if done else keys)
+        if method in ("POST", "DELETE"):
+            return (204, {}, b"") if method == "DELETE" else (200, XML, b"<DeleteResult></DeleteResult>")
+        return None
+
+    proxy.fault = fault
+    processor = place.processor(url=proxy.url)
+    items = located(processor, "1")
+    assert items[0].locator["versions"] == 2
+    assert erase(processor, items)[1][0].outcome is Outcome.CONFIRMED_ABSENT
+    (alone,) = [path for method, path, _ in asked if method == "DELETE"]
+    assert unquote(urlsplit(alone).path) == f"/live/{keys[0]}"
+    assert "versionId=v1" in alone
+    (together,) = [body.decode() for method, _, body in asked if method == "POST"]
+    assert keys[1] in together and odd not in together
+
+
+def test_an_upload_whose_key_breaks_the_listing_is_asked_for_encoded_and_aborted(place: Place, proxy: Proxy) -> None:
+    key = f"{place.root}1/a\x01b+c d"
+    gone: list[str] = []
+
+    def fault(method: str, path: str, _body: bytes) -> Any:
+        if method == "DELETE":
+            gone.append(path)
+            return 204, {}, b""
+        if method != "GET" or "uploads" not in path:
+            return None
+        encoded = "encoding-type=url" in path
+        shown = quote_plus(key) if encoded else f"{place.root}1/a&#x1;b+c d"
+        row = "" if gone else f"<Upload><Key>{shown}</Key><UploadId>u1</UploadId></Upload>"
+        said = "<EncodingType>url</EncodingType>" if encoded else ""
+        return 200, XML, (
+            f"<ListMultipartUploadsResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'><Bucket>live</Bucket>{said}"
+            f"<IsTruncated>false</IsTruncated>{row}</ListMultipartUploadsResult>"
+        ).encode()  # fmt: skip
+
+    proxy.fault = fault
+    processor = place.processor(url=proxy.url)
+    items = located(processor, "1")
+    assert items[0].locator["uploads"] == 1
+    assert erase(processor, items)[1][0].outcome is Outcome.CONFIRMED_ABSENT
+    assert [unquote(urlsplit(p).path) for p in gone] == [f"/live/{key}"]
+
+
+def test_a_replica_in_another_account_is_reached_by_its_own_connection(s3: S3Server, proxy: Proxy) -> None:
+    s3.create_bucket("replica")
+    first, second = Place(s3), Place(s3, "replica")
+    for at in (first, second):
+        at.put("1/a", b"x")
+    main = s3.connection("s3", "eraser")
+    other = replace(s3.connection("s3", "admin"), name="s3_replica", extra={**main.extra, "endpoint_url": proxy.url})
+    settings = {"places": [*first.settings["places"], {**second.settings["places"][0], "connection": "s3_replica"}]}
+    processor = Processor(Site(main, settings, AS_OF, connect={"s3_replica": other}.__getitem__))
+    _, read = erase(processor, located(processor, "1"))
+    assert read[0].outcome is Outcome.CONFIRMED_ABSENT
+    assert first.stored() == second.stored() == {}
+    assert proxy.seen and all("/replica" in r for r in proxy.seen)
+
+
+@pytest.mark.parametrize(
+    "bucket", ["arn:aws:s3:ap-northeast-2:1:accesspoint/x", "live-abc-s3alias", "live/../archive", "한글", "Live"]
+)
+def test_what_may_stand_before_another_bucket_is_refused(s3: S3Server, bucket: str) -> None:
+    with pytest.raises(ConfigurationError, match="plain name of a bucket"):
+        Processor(Site(s3.connection("s3", "eraser"), {"places": [{"bucket": bucket}]}, AS_OF))
+
+
+@pytest.mark.parametrize(("status", "code"), [(301, "PermanentRedirect"), (400, "AuthorizationHeaderMalformed")])
+def test_a_bucket_in_another_region_is_for_whoever_configures_it(
+    place: Place, proxy: Proxy, status: int, code: str
+) -> None:
+    proxy.fault = lambda method, _path, _body: error(status, code)
+    with pytest.raises(ConfigurationError, match="another region"):
+        place.processor(url=proxy.url).locate([subject("1", dataset="live_objects")])
+
+
+def test_a_wait_given_as_a_date_is_passed_on(place: Place, proxy: Proxy) -> None:
+    moment = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    answer = error(503, "SlowDown")
+    proxy.fault = lambda *_: (answer[0], {**answer[1], "Retry-After": moment}, answer[2])
+    with pytest.raises(RateLimited) as caught:
+        place.processor(url=proxy.url).locate([subject("1", dataset="live_objects")])
+    assert 3500 < caught.value.retry_after <= 3600
+
+
+def test_the_request_id_is_kept_and_the_message_is_not(place: Place, proxy: Proxy) -> None:
+    answer = error(403, "AccessDenied")
+    proxy.fault = lambda *_: (answer[0], {**answer[1], "x-amz-request-id": "0A49CE4060975EAC"}, answer[2])
+    with pytest.raises(Refused) as caught:
+        place.processor(url=proxy.url).check()
+    assert caught.value.request_id == "0A49CE4060975EAC"
+    assert "secret-key-name" not in str(caught.value)

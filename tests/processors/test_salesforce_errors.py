@@ -104,7 +104,7 @@ def test_every_broken_answer_becomes_one_of_our_errors(
 def test_each_form_of_a_limit_says_how_long_to_wait(
     org: Org, body: Any, headers: dict[str, str], status: int, wait: float
 ) -> None:
-    org.fault("status", path="/query", status=status, body=body, headers=headers)
+    org.fault("status", path="/query", status=status, body=body, headers=headers, times=9)
     with pytest.raises(RateLimited) as caught:
         org.processor().locate([org.seed(1, 0)])
     assert caught.value.retry_after == wait
@@ -154,6 +154,7 @@ def test_a_jwt_logs_in(org: Org) -> None:
 
 def test_an_organisation_that_describes_nothing_is_searched_by_address_alone(org: Org) -> None:
     person, keyless = org.seed(1, 0), subject(2)
+    org.standin.composites = False
     org.fault("status", path="/sobjects", times=999, status=404, body=[{"errorCode": "NOT_FOUND", "message": "x"}])
     found, nothing = org.processor().locate([person, keyless])
     assert (nothing.outcome, nothing.code) == (Outcome.FAILED, "no_identifier")
@@ -262,9 +263,30 @@ def test_all_traffic_goes_to_the_endpoint(org: Org) -> None:
     assert paths == {"oauth2", "data", "Soap"}
 
 
-def test_a_batch_of_500_needs_few_requests(org: Org) -> None:
-    people = [org.seed(n, n) for n in range(500)]
-    assert {r.outcome for r in org.erase(*people)} == {Outcome.CONFIRMED_ABSENT}
-    deletes = [r for r in org.standin.requests if r["method"] in {"PUT", "DELETE"} or "Soap" in r["path"]]
-    assert len(deletes) <= 500 / 50 + 2
-    assert len(org.standin.requests) <= 500 / 2
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"totalSize": 1, "done": True, "records": [{}]},
+        {"totalSize": 1, "done": True, "records": [{"Id": "not an id of ours", "LinkedEntityId": "x"}]},
+        {"totalSize": 1, "done": True, "records": ["text"]},
+    ],
+    ids=str,
+)
+def test_rows_that_lack_what_was_asked_for_are_no_answer(org: Org, body: Any) -> None:
+    person = org.seed(1, 3)
+    work = [located(person, org.processor().locate([person])[0])]
+    org.fault("status", path="/queryAll", after=12, times=999, status=200, body=body)
+    with pytest.raises(Unreachable, match="unexpected_answer"):
+        org.processor().locate([person])
+    org.settings["bundled_reads"] = False
+    org.fault("status", path="/queryAll", after=18, times=999, status=200, body=body)
+    with pytest.raises(Unreachable, match="unexpected_answer"):
+        org.read(work)
+
+
+def test_names_a_server_makes_up_never_become_part_of_an_address(org: Org) -> None:
+    names = ("../../evil__c", "//evil/evil__c", "e evil__c", "Name FROM evil__c")
+    listed = [{"name": n} for n in (*names, "Account", "Contact", "Lead", "Case", "Task", "Event", "CampaignMember")]
+    org.fault("status", path="/sobjects$", status=200, body={"sobjects": listed})
+    org.processor().locate([org.seed(1, 0)])
+    assert not [r for r in org.standin.requests if "evil" in r["path"]]

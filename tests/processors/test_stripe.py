@@ -15,12 +15,14 @@ from urllib3.connection import HTTPConnection
 from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Site, _stripe_batch, load, names
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Site, _stripe_batch, load, names
+from include.processors._manual import REQUESTS
 from include.processors._stripe_http import _pool
-from include.sandbox._stripe_shapes import checkout, customer, payment_intent, stamp, subscription
+from include.sandbox._stripe_money import credit_grant
+from include.sandbox._stripe_shapes import checkout, customer, invoice, payment_intent, stamp, subscription
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import LOCK_TIMEOUT_BODY, PERMISSION_BODY, RATE_LIMIT_BODY, StandIn
-from tests.processors.stripe_world import DAY, OLD, RECENT, TODAY, World, as_work, person, subject
+from tests.processors.stripe_world import CUSTOMER_STEPS, DAY, OLD, RECENT, TODAY, World, as_work, person, subject
 
 UNKNOWN_PATH = {"error": {"type": "invalid_request_error", "message": "Unrecognized request URL (GET: /v1/x)."}}
 
@@ -184,6 +186,7 @@ def test_hostile_ids_that_are_real_are_found(world: World) -> None:
     [
         ("open_invoice", "open_invoice"), ("draft_invoice", "draft_invoice"), ("dispute_open", "open_dispute"),
         ("non_zero_balance", "non_zero_balance"), ("pending_refund", "pending_refund"),
+        ("cash_balance", "non_zero_balance"), ("pending_item", "pending_invoice_item"),
     ],
 )  # fmt: skip
 def test_what_is_not_settled_blocks_and_is_not_touched(world: World, variant: str, code: str) -> None:
@@ -191,6 +194,69 @@ def test_what_is_not_settled_blocks_and_is_not_touched(world: World, variant: st
     found = world.locate(subject(1))[0]
     assert (found.outcome, found.code) == (Outcome.BLOCKED, code)
     assert world.changes() == []
+
+
+def test_an_inquiry_that_does_not_mark_its_charge_blocks(world: World) -> None:
+    world.seed(person(1, "inquiry", on=RECENT), person(2, on=RECENT))
+    found = world.locate(subject(1), subject(2))
+    assert [(f.outcome, f.code) for f in found] == [(Outcome.BLOCKED, "open_dispute"), (Outcome.LOCATED, None)]
+    asked = [r["path"] for r in world.standin.requests if r["path"].startswith("/v1/disputes")]
+    assert len(asked) == 1, "the account's disputes are listed once for a batch"
+
+
+def test_a_balance_in_another_currency_blocks(world: World) -> None:
+    world.seed(person(1))
+    moves = [
+        {"id": f"cbtxn_{i}", "object": "customer_balance_transaction", "customer": "cus_s0000001x000", "created": i,
+         "currency": currency, "ending_balance": end}
+        for i, (currency, end) in enumerate([("krw", 0), ("usd", -500), ("krw", 0)])
+    ]  # fmt: skip
+    world.seed({"balance_transaction": moves})
+    assert world.locate(subject(1))[0].code == "non_zero_balance"
+
+
+@pytest.mark.parametrize(("category", "outcome"), [("paid", Outcome.BLOCKED), ("promotional", Outcome.LOCATED)])
+def test_credits_that_were_bought_block_and_a_promotion_does_not(world: World, category: str, outcome: Outcome) -> None:
+    objects = person(1)
+    world.seed(objects)
+    owner = objects["customer"][0]
+    world.seed({"credit_grant": [credit_grant("credgr_1", owner, value=5, created=stamp(OLD), category=category)]})
+    assert world.locate(subject(1))[0].outcome is outcome
+
+
+def test_an_uncollectible_invoice_blocks_where_policy_says_so(world: World) -> None:
+    objects = person(1)
+    bad = invoice("in_bad", objects["customer"][0], amount=5, created=stamp(OLD), status="uncollectible")
+    world.seed(objects, {"invoice": [bad]})
+    assert world.locate(subject(1))[0].outcome is Outcome.LOCATED
+    world.settings["uncollectible_invoices"] = "hold"
+    assert world.locate(subject(1))[0].code == "uncollectible_invoice"
+
+
+def test_running_subscriptions_block_where_policy_does_not_cancel_them(world: World) -> None:
+    world.settings["subscriptions"] = "hold"
+    world.seed(person(1, "active_subscription"), person(2))
+    assert [f.code for f in world.locate(subject(1), subject(2))] == ["running_subscription", None]
+
+
+def test_a_customer_that_an_account_of_the_new_api_owns_needs_a_person(world: World) -> None:
+    objects = person(1)
+    objects["customer"][0]["customer_account"] = "acct_1"
+    world.seed(objects)
+    assert world.locate(subject(1))[0].code == "customer_account"
+
+
+def test_a_setting_nobody_knows_is_refused(world: World) -> None:
+    world.settings["dispute_windw_days"] = 5
+    with pytest.raises(ConfigurationError, match="dispute_windw_days"):
+        world.processor()
+
+
+@pytest.mark.parametrize("value", [-1, "120", True, None])
+def test_a_window_that_is_no_number_of_days_is_refused(world: World, value: object) -> None:
+    world.settings["dispute_window_days"] = value
+    with pytest.raises(ConfigurationError, match="dispute_window_days"):
+        world.processor()
 
 
 @pytest.mark.parametrize("status", ["processing", "requires_capture", "requires_action"])
@@ -437,19 +503,49 @@ def test_redaction_not_enabled_is_retained_by_the_processor_and_said_so(world: W
     world.seed(person(1))
     work, stopped = world.advance(world.work(subject(1)))
     result = world.read_back(work)
+    due = TODAY + 30 * DAY
     assert stopped is None
     assert (result.outcome, result.code, result.basis) == (
         Outcome.RETAINED_BY_PROCESSOR, "redaction_not_enabled", "processor_own_duties",
     )  # fmt: skip
+    assert (result.needs_person, result.until) == (True, due), "a request to Stripe stays open"
+    assert result.exceptions == (
+        {
+            "item": "kept_by_processor", "items": ["customer", "charge", "payment_intent", "invoice"],
+            "law": "processor_own_duties",
+        },
+        {"item": "manual_request", "items": ["redaction_not_enabled"], "until": due.isoformat()},
+    )  # fmt: skip
+    assert "redaction_not_enabled" in REQUESTS
 
 
-def test_a_lost_create_reply_is_settled_on_the_same_day_by_the_same_key(world: World) -> None:
+def test_redaction_that_stripe_switches_on_later_is_taken_up(world: World) -> None:
+    world.standin.redaction_enabled = False
+    world.seed(person(1))
+    work, _ = world.advance(world.work(subject(1)))
+    world.standin.redaction_enabled = True
+    again = world.read_back(work)
+    assert (again.outcome, again.code) == (Outcome.FAILED, "redaction_outstanding")
+    assert again.locator is not None
+    work, stopped = world.advance(replace(work, locator=again.locator))
+    assert stopped is None
+    assert world.read_back(work).code == "inaccessible_to_us"
+
+
+def test_evidence_lists_what_stripe_keeps_after_a_redaction(world: World) -> None:
+    world.seed(person(1, "paid_back"))
+    work, _ = world.advance(world.work(subject(1)))
+    (kept,) = world.read_back(work).exceptions
+    assert kept == {
+        "item": "kept_by_processor", "law": "aml_and_card_rules",
+        "items": ["customer", "charge", "payment_intent", "invoice", "refund", "dispute", "credit_note"],
+    }  # fmt: skip
+
+
+def test_a_lost_create_reply_is_settled_at_once_by_listing(world: World) -> None:
     world.seed(person(1))
     world.fault("cut_after", method="POST", path="redaction_jobs$", times=3)
-    located = world.work(subject(1))
-    with pytest.raises(Unreachable):
-        world.advance(located)
-    work, stopped = world.advance(located)
+    work, stopped = world.advance(world.work(subject(1)))
     assert stopped is None
     assert len(world.all("redaction_job")) == 1
     assert world.read_back(work).outcome is Outcome.RETAINED_BY_PROCESSOR
@@ -481,17 +577,42 @@ def test_a_job_that_holds_other_people_is_never_run_by_us(world: World) -> None:
     assert world.all("customer")[1]["email"] == "sample0002@example.com"
 
 
-def test_validation_errors_are_shown_as_codes_and_the_job_is_validated_again_next_time(world: World) -> None:
-    world.seed(person(1))
+def test_validation_errors_are_shown_per_kind_of_object_and_named_in_the_locator_only(world: World) -> None:
+    objects = person(1)
+    world.seed(objects)
     work = world.work(subject(1))
-    work = replace(work, locator={**work.locator, "newest": None})
-    world.seed(person(1, on=RECENT))
-    work, stopped = world.advance(work)
+    for step in CUSTOMER_STEPS:
+        result = world.processor().act(step, [work])[0]
+        work = replace(work, locator=result.locator) if result.locator is not None else work
+    method = {**objects["payment_method"][0], "customer": "cus_s0000001x000"}
+    running = subscription("sub_9", objects["customer"][0], created=stamp(OLD))
+    world.seed({"payment_method": [method, {**method, "id": "pm_2"}], "subscription": [running]})
+    work, stopped = world.advance(work, "redact", "run_redaction")
     assert stopped is not None
     assert (stopped.outcome, stopped.code) == (Outcome.FAILED, "redaction_invalid_state")
+    assert stopped.counts == {"payment_method.invalid_state": 2, "subscription.invalid_state": 1}
+    assert {e["id"] for e in work.locator["errors"]} == {method["id"], "pm_2", "sub_9"}
     assert world.read_back(work).code == "redaction_outstanding"
-    world.move(TODAY + 120 * DAY)
-    assert world.processor().act("run_redaction", [work])[0].outcome is Outcome.ACCEPTED
+    for row in world.all("payment_method"):
+        world.standin.store.update("payment_method", row["id"], customer=None)
+    world.standin.store.update("subscription", "sub_9", status="canceled")
+    result = world.processor().act("run_redaction", [work])[0]
+    assert result.outcome is Outcome.ACCEPTED, "the same job is validated again"
+    assert len(world.all("redaction_job")) == 1
+
+
+def test_more_errors_than_a_job_shows_are_all_counted(world: World) -> None:
+    objects = person(1)
+    world.seed(objects)
+    work = world.work(subject(1))
+    for step in CUSTOMER_STEPS:
+        result = world.processor().act(step, [work])[0]
+        work = replace(work, locator=result.locator) if result.locator is not None else work
+    method = {**objects["payment_method"][0], "customer": "cus_s0000001x000"}
+    world.seed({"payment_method": [{**method, "id": f"pm_{i}"} for i in range(25)]})
+    _, stopped = world.advance(work, "redact", "run_redaction")
+    assert stopped is not None
+    assert stopped.counts == {"payment_method.invalid_state": 25}
 
 
 def test_a_job_still_running_after_the_polling_time_waits_for_tomorrow(world: World) -> None:
@@ -539,6 +660,16 @@ def test_a_job_that_succeeded_without_redacting_is_found_out(world: World) -> No
     world.seed({"charge": person(1)["charge"]})
     result = world.read_back(work)
     assert (result.outcome, result.code, result.needs_person) == (Outcome.FAILED, "redaction_incomplete", True)
+    assert result.counts == {"charge": 2}
+
+
+@pytest.mark.parametrize("kind", ["payment_intent", "invoice", "dispute"])
+def test_a_redaction_that_kept_one_kind_is_found_out(world: World, kind: str) -> None:
+    objects = person(1, "paid_back")
+    world.seed(objects)
+    work, _ = world.advance(world.work(subject(1)))
+    world.seed({kind: objects[kind]})
+    assert world.read_back(work).counts == {kind: len(objects[kind])}
 
 
 # -- faults -------------------------------------------------------------------------------------------------------
@@ -576,19 +707,23 @@ def test_a_customer_the_index_showed_too_late_is_found_by_the_read_back(world: W
     world.standin.search_delay = 0
     world.seed(person(9, account_id="1", email="other@example.com"))
     result = world.read_back(work)
-    assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR), (
-        "located and extracted before it is touched"
-    )
-    work, stopped = world.advance(world.work(subject(1)))
-    assert stopped is None
+    assert (result.outcome, result.code) == (Outcome.FAILED, "late_customer")
+    assert result.locator is not None
+    assert len(result.locator["customers"]) == 2, "the one already deleted is known by the locator alone"
+    work = replace(work, locator=result.locator)
+    work, stopped = world.advance(work)
+    assert stopped is not None
+    assert stopped.code == NOT_ARCHIVED
+    assert {r.source_id for r in world.extract(work)} == {"ch_s0000009x000", "ch_s0000009x001"}
+    assert world.advance(work)[1] is None
     assert all(c.get("deleted") for c in world.all("customer"))
 
 
 def test_a_charge_that_came_after_the_extract_is_extracted_before_the_customer_goes(world: World) -> None:
     world.seed(person(1))
     work = world.work(subject(1))
-    known = sorted(work.locator["charges"])
-    work = replace(work, locator={**work.locator, "charges": known[1:]})
+    known = work.locator["extracted"]["charges"]
+    work = replace(work, locator={**work.locator, "extracted": {**work.locator["extracted"], "charges": known[1:]}})
     result = world.processor().act("cancel_subscriptions", [work])[0]
     assert known
     assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR)
@@ -615,6 +750,7 @@ def test_a_short_429_is_waited_out(world: World, headers: dict[str, str]) -> Non
         ({"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}, RATE_LIMIT_BODY, "rate_limited", 1e6),
         ({"Stripe-Should-Retry": "false"}, LOCK_TIMEOUT_BODY, "lock_timeout", 1),
         ({"Stripe-Rate-Limited-Reason": "global-concurrency"}, RATE_LIMIT_BODY, "global_concurrency", 1),
+        ({"Stripe-Rate-Limited-Reason": "resource-specific"}, RATE_LIMIT_BODY, "resource_specific", 1),
     ],
 )
 def test_a_long_429_stops_the_batch_with_its_wait(
@@ -627,6 +763,33 @@ def test_a_long_429_stops_the_batch_with_its_wait(
         processor.locate([subject(1)])
     assert caught.value.code == code
     assert caught.value.retry_after >= seconds
+
+
+@pytest.mark.parametrize("body", [LOCK_TIMEOUT_BODY, {"error": {"type": "idempotency_error"}}, "<html>"])
+def test_a_409_is_tried_again_and_says_nothing_about_the_record(world: World, body: object) -> None:
+    world.seed(person(1))
+    world.fault("status", status=409, body=body, times=2, after=3)
+    assert world.advance(world.work(subject(1)))[1] is None
+    world.fault("status", status=409, body=body, times=99)
+    with pytest.raises(Unreachable):
+        world.locate(subject(1))
+
+
+def test_a_refusal_that_stripe_says_to_repeat_is_repeated(world: World) -> None:
+    world.seed(person(1))
+    refusal = {"error": {"type": "invalid_request_error", "code": "parameter_missing", "message": "no"}}
+    world.fault("status", status=400, body=refusal, headers={"Stripe-Should-Retry": "true"}, after=2)
+    assert world.locate(subject(1))[0].outcome is Outcome.LOCATED
+
+
+@pytest.mark.parametrize("code", ["HongGildong", "010-1234-5678", "sample person", "a" * 300, 7, None, "x\ny"])
+def test_a_code_that_is_none_is_not_repeated(world: World, code: object) -> None:
+    world.seed(person(1))
+    work = world.work(subject(1))
+    body = {"error": {"type": "invalid_request_error", "code": code, "message": "Sample Person 0001"}}
+    world.fault("status", status=400, body=body, times=99, method="POST")
+    result = world.processor().act("scrub", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.FAILED, "invalid_request")
 
 
 def test_a_wrong_key_is_refused(world: World) -> None:
@@ -763,3 +926,56 @@ def test_personal_data_reaches_neither_logs_nor_exceptions(world: World, caplog:
     assert "sample0001" not in said
     assert "Sample Person" not in said
     assert caught.value.__cause__ is None
+
+
+def test_a_customer_stripe_will_not_delete_for_its_cash_balance_needs_a_person(world: World) -> None:
+    objects = person(1)
+    objects["customer"][0]["_cash_balance"] = {"krw": 0}
+    world.seed(objects)
+    _, stopped = world.advance(world.work(subject(1)))
+    assert stopped is not None
+    assert (stopped.code, stopped.needs_person) == ("deletion_refused_cash_balance", True)
+
+
+def test_begun_subscriptions_sessions_and_set_ups_are_ended_first(world: World) -> None:
+    world.seed(person(1, "begun"))
+    work, stopped = world.advance(world.work(subject(1)))
+    assert stopped is None
+    kinds = ("subscription_schedule", "setup_intent")
+    assert [[r["status"] for r in world.all(k)] for k in kinds] == [["canceled"], ["canceled"]]
+    assert {s["status"] for s in world.all("checkout_session")} == {"expired"}
+    assert world.read_back(work).code == "inaccessible_to_us"
+
+
+@pytest.mark.parametrize("said", ["Unrecognized request URL (GET: /v1/x).", "No such page"])
+def test_paths_only_some_accounts_have_may_be_unknown_where_nothing_hangs_on_them(world: World, said: str) -> None:
+    body = {"error": {"type": "invalid_request_error", "message": said}}
+    world.seed(person(1))
+    world.fault("status", status=404, body=body, path="invoiceitems|credit_grants|subscription_schedules", times=99)
+    work, stopped = world.advance(world.work(subject(1)))
+    assert stopped is None
+    world.processor().check()
+    assert world.read_back(work).code == "inaccessible_to_us"
+
+
+def test_a_half_deleted_person_is_never_located_anew(world: World) -> None:
+    world.seed(person(1, "two_customers"))
+    work = world.work(subject(1))
+    world.standin.store.put(
+        "customer", "cus_s0000001x000", {"id": "cus_s0000001x000", "object": "customer", "deleted": True}
+    )
+    extracted = {**work.locator["extracted"], "charges": work.locator["extracted"]["charges"][1:]}
+    result = world.processor().act(
+        "cancel_subscriptions", [replace(work, locator={**work.locator, "extracted": extracted})]
+    )[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED), "its locator is all that knows them"
+    assert result.locator is not None
+    assert result.locator["late"] == {"charges": work.locator["extracted"]["charges"][:1]}
+
+
+@pytest.mark.parametrize("fields", [{"kind": "html", "status": 404}, {"kind": "status", "status": 503}])
+def test_trouble_with_such_a_path_is_not_taken_for_its_absence(world: World, fields: dict[str, object]) -> None:
+    world.seed(person(1, "pending_item"))
+    world.fault(**fields, path="invoiceitems", times=99)  # type: ignore[arg-type]
+    with pytest.raises(Unreachable):
+        world.locate(subject(1))

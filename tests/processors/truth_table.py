@@ -4,8 +4,8 @@
     python -m tests.processors.truth_table --check   # fails when docs/processors.md says something else
 
 Nothing in that file is written by hand: outcomes, steps, methods, reads and what happened to the objects come from
-running the worlds of the contract suite through the engine; quotas and batch sizes from the classes; what a place lacks
-from the worlds' declarations.
+running the worlds of the contract suite through the engine, as do requests by step and what each error leads to; quotas
+and batch sizes from the classes; what a place lacks from the worlds' declarations.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from include import database, processors
 from include.processors import Quota
 from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
+from tests.processors import measured
 from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.base import World
 from tests.processors.worlds.cases import CASES
@@ -48,6 +49,8 @@ class Witnessed:
     """Everybody, by processor and kind of person."""
 
     seen: dict[str, dict[str, Seen]] = field(default_factory=lambda: defaultdict(dict))
+    requests: dict[str, Counter[str]] = field(default_factory=dict)
+    led: dict[str, dict[str, measured.Led]] = field(default_factory=dict)
 
 
 def witness(stage: Stage) -> Witnessed:
@@ -57,6 +60,8 @@ def witness(stage: Stage) -> Witnessed:
         for variant in kind_of(name).variants:
             with playing(stage, make(stage, name, variant)) as play:
                 found.seen[name][variant] = _erase(play)
+        found.requests[name] = measured.requests(stage, name)
+        found.led[name] = measured.led(stage, name)
     return found
 
 
@@ -107,7 +112,21 @@ def render(witnessed: Witnessed) -> str:
     ]
     for name in names:
         lines += [*_section(name, witnessed.seen[name]), ""]
-    return "\n".join([*lines, *_cases(names)]) + "\n"
+    return "\n".join([*lines, *_measured(witnessed), "", *_cases(names)]) + "\n"
+
+
+def _measured(witnessed: Witnessed) -> Iterator[str]:
+    yield from ("## Requests by step", "")
+    yield f"{measured.PEOPLE} people of the kind marked ★ in one batch, from planning to the end; for a database,"
+    yield "connections. `check`, once a batch when locating and once when acting, is left out. Exact counts, and other"
+    yield "sizes: `python -m tests.processors.measured 500 salesforce`."
+    yield from ("", *measured.budget_table(witnessed.requests, measured.PEOPLE), "")
+    yield from ("## What an error leads to", "")
+    yield "By its class alone (`include.errors.remedy`, which `include.retries` obeys). Code and the vendor's request"
+    yield "id are kept, its message never. *Retry now* means the task's own retries, then the next run; *stop this"
+    yield "processor* leaves the others going. A result about one record says the same by itself: `failed` is tried"
+    yield "again next night, with `needs_person` it waits for somebody."
+    yield from ("", *measured.led_table(witnessed.led))
 
 
 def _section(name: str, seen: Mapping[str, Seen]) -> Iterator[str]:
@@ -210,6 +229,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{FILE.name} is {'up to date' if same else 'stale: run python -m tests.processors.truth_table'}")
         return 0 if same else 1
     FILE.write_text(text)
+    print("\n".join(measured.requests_table(witnessed.requests, measured.PEOPLE)))
     print(
         f"wrote {FILE.name}: {len(witnessed.seen)} processors, {sum(map(len, witnessed.seen.values()))} kinds of people"
     )

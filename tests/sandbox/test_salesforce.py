@@ -269,6 +269,55 @@ def test_emptying_the_recycle_bin_leaves_rows_readable_for_a_day(standin: StandI
     assert standin.store.get("Task", task) is None
 
 
+def test_purging_a_parent_purges_what_was_deleted_along_with_it(standin: StandIn, call: Caller) -> None:
+    standin.visible_days = 0
+    rows = seed(standin, 5)
+    contact, member = rows["Contact"][0]["id"], rows["CampaignMember"][0]["id"]
+    assert call("DELETE", f"sobjects/Contact/{contact}").status_code == 204
+    body = f"<e><sessionId>{call.token}</sessionId><emptyRecycleBin><ids>{contact}</ids></emptyRecycleBin></e>"
+    call.session.post(f"{call.url}/services/Soap/u/67.0", data=body)
+    assert standin.store.get("Contact", contact) is None
+    assert standin.store.get("CampaignMember", member) is None
+
+
+def test_a_composite_answers_200_with_a_status_for_each_read_and_takes_five_queries(
+    standin: StandIn, call: Caller
+) -> None:
+    def composite(*paths: str) -> requests.Response:
+        reads = [
+            {"method": "GET", "url": f"/services/data/v67.0/{path}", "referenceId": f"r{n}"}
+            for n, path in enumerate(paths)
+        ]
+        return call("POST", "composite", json={"allOrNone": False, "compositeRequest": reads})
+
+    answer = composite(
+        "queryAll/?q=SELECT+Id+FROM+Lead", "query/?q=SELECT+Nothing+FROM+Lead", "sobjects/Nothing/describe"
+    )
+    assert [a["httpStatusCode"] for a in answer.json()["compositeResponse"]] == [200, 400, 404]
+    assert answer.json()["compositeResponse"][1]["body"][0]["errorCode"] == "INVALID_FIELD"
+    assert composite(*["query/?q=SELECT+Id+FROM+Lead"] * 6).status_code == 400
+    standin.composites = False
+    assert error(composite("sobjects")) == (404, "NOT_FOUND")
+
+
+def test_address_and_headers_together_have_a_limit(call: Caller) -> None:
+    soql = f"SELECT Id FROM Lead WHERE Name = '{'x' * 15_000}'"
+    assert call.query(soql).status_code == 200
+    assert call("GET", "query", params={"q": soql}, headers={"X-Long": "y" * 2_000}).status_code == 431
+
+
+def test_a_hidden_field_is_neither_described_nor_queried(standin: StandIn, call: Caller) -> None:
+    standin.hidden = {("Contact", "Email")}
+    assert "Email" not in {f["name"] for f in call("GET", "sobjects/Contact/describe").json()["fields"]}
+    assert error(call.query("SELECT Email FROM Contact")) == (400, "INVALID_FIELD")
+
+
+def test_a_look_up_may_forbid_deleting_what_it_points_to(standin: StandIn, call: Caller) -> None:
+    contact = seed(standin, 5)["Contact"][0]["id"]
+    standin.seed({"Booking__c": [{"id": make_id("Booking__c", "b"), "Guest__c": contact, "IsDeleted": False}]})
+    assert error(call("DELETE", f"sobjects/Contact/{contact}")) == (400, "DELETE_FAILED")
+
+
 def test_usage_is_told_in_a_header_and_the_daily_limit_is_a_403(standin: StandIn, call: Caller) -> None:
     assert call.query("SELECT Id FROM Lead").headers["Sforce-Limit-Info"].startswith("api-usage=")
     standin.limit_factor = 0.0

@@ -252,3 +252,58 @@ def test_a_customer_is_in_one_job_only_and_a_job_takes_ten(standin: StandIn, htt
 def test_state_survives_a_restart(tmp_path: Path) -> None:
     StandIn(tmp_path).seed(objects())
     assert StandIn(tmp_path)._index["cus_s0000001x000"]["email"] == "Sample1@example.com"
+
+
+def test_what_shows_only_when_expanded_is_not_there_otherwise(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects(1, "cash_balance"))
+    plain = http.get(CUSTOMER).json()
+    asked = http.get(CUSTOMER, params={"expand[]": ["cash_balance", "invoice_credit_balance"]}).json()
+    assert {"cash_balance", "invoice_credit_balance"}.isdisjoint(plain)
+    assert (asked["cash_balance"]["available"], asked["invoice_credit_balance"]) == ({"krw": 700}, {})
+    assert http.get(CUSTOMER, params={"expand[]": ["charges"]}).status_code == 400
+
+
+def test_a_customer_with_a_cash_balance_cannot_be_deleted(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects(1, "cash_balance"))
+    standin.store.update("customer", "cus_s0000001x000", _cash_balance={"krw": 0})
+    assert http.delete(CUSTOMER).status_code == 400
+    assert http.get(CUSTOMER).json().get("deleted") is None
+
+
+def test_a_payment_of_an_open_session_ends_with_its_session_only(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects(1, "begun"))
+    assert http.post("/v1/payment_intents/pi_s0000001x900/cancel").status_code == 400
+    assert http.post("/v1/checkout/sessions/cs_s0000001x900/expire").json()["status"] == "expired"
+    assert http.get("/v1/payment_intents/pi_s0000001x900").json()["status"] == "canceled"
+    assert http.post("/v1/checkout/sessions/cs_s0000001x900/expire").status_code == 400
+
+
+def test_an_invoice_changes_only_from_the_states_stripe_allows(standin: StandIn, http: httpx.Client) -> None:
+    seeded = objects(1, "draft_invoice")
+    standin.seed(seeded)
+    path = "/v1/invoices/in_s0000001x900"
+    assert http.post(f"{path}/void").status_code == 400
+    assert http.post(f"{path}/finalize", data={"auto_advance": "false"}).json()["status"] == "open"
+    assert http.delete(path).status_code == 400
+    assert http.post(f"{path}/pay").status_code == 402
+    assert http.post(f"{path}/pay", data={"paid_out_of_band": "true"}).json()["status"] == "paid"
+
+
+def test_a_pdf_lies_elsewhere_and_takes_no_key(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects())
+    link = standin.store.all("invoice")[0]["invoice_pdf"]
+    server = str(http.base_url).rstrip("/")
+    moved = httpx.get(f"{server}{httpx.URL(link).raw_path.decode()}")
+    assert (moved.status_code, httpx.URL(moved.headers["Location"]).host) == (302, "files.stripe.com")
+    place = httpx.URL(moved.headers["Location"]).path
+    assert httpx.get(f"{server}{place}").content.startswith(b"%PDF")
+    assert http.get(place).status_code == 404
+
+
+def test_a_list_by_a_deleted_customer_may_be_refused(standin: StandIn, http: httpx.Client) -> None:
+    standin.seed(objects())
+    http.delete(CUSTOMER)
+    assert len(http.get("/v1/charges", params={"customer": "cus_s0000001x000"}).json()["data"]) == 1
+    standin.lists_take_deleted = False
+    answer = http.get("/v1/charges", params={"customer": "cus_s0000001x000"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "resource_missing")

@@ -181,3 +181,67 @@ def test_deleting_a_user_ends_memberships(api: Api) -> None:
     )
     api("DELETE", "/users/1")
     assert api("GET", "/users/1/organization_memberships").json()["organization_memberships"] == []
+
+
+def test_a_failed_result_of_a_job_has_the_published_shape(api: Api) -> None:
+    failed = api.job("/tickets/destroy_many?ids=101,999")["results"][1]
+    assert set(failed) == {"id", "action", "success", "error", "details"}  # with `index` it would be a created one too
+
+
+def test_a_deleted_user_has_every_field_of_the_published_shape_and_is_unknown_once_purged(api: Api) -> None:
+    api.standin.store.update("ticket", 102, status="closed")
+    api("DELETE", f"/users/{USER}")
+    shown = api("GET", f"/deleted_users/{USER}").json()["deleted_user"]
+    wanted = {"id", "url", "name", "email", "created_at", "updated_at", "time_zone", "phone", "shared_phone_number"}
+    assert wanted | {"photo", "locale_id", "locale", "organization_id", "role", "active"} == set(shown)
+    api("DELETE", f"/deleted_users/{USER}")
+    assert api("GET", f"/deleted_users/{USER}").status_code == 404
+    [listed] = api("GET", "/deleted_users").json()["deleted_users"]
+    assert (listed["id"], listed["name"], listed["email"]) == (USER, "Permanently Deleted User", "")
+
+
+def test_a_value_that_must_be_a_string_is_left_out_where_there_is_none(api: Api) -> None:
+    api.standin.store.update("user", USER, email=None)
+    shown = api("GET", f"/users/{USER}").json()["user"]
+    assert "email" not in shown
+    assert shown["phone"] is None
+
+
+def test_a_phone_is_searched_by_parts_whatever_its_form(api: Api) -> None:
+    api.standin.store.update("user", USER, phone="+821012345678")
+    for asked in ("phone:010-1234-5678", "phone:+821012345678", "phone:1234567"):
+        found = api("GET", "/users/search", params={"query": asked}).json()["users"]
+        assert [u["id"] for u in found] == [USER]
+
+
+def test_files_are_redacted_with_their_comment_even_on_closed_tickets(api: Api) -> None:
+    address = "https://sandbox.zendesk.com/attachments/token/1/?name=a.png"
+    api.standin.store.update("comment", 1002, attachments=[{"id": 1, "file_name": "a.png", "content_url": address}])
+    assert api("PUT", "/tickets/100/comments/1002/attachments/1/redact", json={}).status_code == 422
+    other = {"ticket_id": 100, "external_attachment_urls": ["https://elsewhere.example.com/"]}
+    assert api("PUT", "/comment_redactions/1002", json=other).status_code == 422
+    reply = api("PUT", "/comment_redactions/1002", json={"ticket_id": 100, "external_attachment_urls": [address]})
+    assert reply.json()["comment"]["attachments"][0]["file_name"] == "redacted.txt"
+
+
+def test_chat_events_stand_in_audits_and_keep_the_name_until_the_purge(api: Api) -> None:
+    said = {
+        "actor_id": USER,
+        "actor_name": "Sample Person 0001",
+        "type": "ChatMessage",
+        "chat_index": 0,
+        "message": "hi",
+    }
+    event = {"id": 1, "type": "ChatStartedEvent", "value": {"chat_id": "1.2", "history": [said]}}
+    api.standin.seed({"audit": [{"id": 5, "ticket_id": 100, "events": [event]}]})
+    wrong = {"chat_id": "1.2", "chat_index": 0, "text": "<redact>ho</redact>"}
+    assert api("PUT", "/chat_redactions/100", json=wrong).status_code == 422
+    reply = api("PUT", "/chat_redactions/100", json={**wrong, "text": "<redact>hi</redact>"})
+    assert reply.json()["chat_event"]["value"]["history"][0]["message"] == "▇▇"
+    api.standin.store.update("ticket", 100, status="open")
+    assert api("PUT", "/chat_redactions/100", json={**wrong, "text": "<redact>▇▇</redact>"}).status_code == 422
+    api.standin.store.update("ticket", 102, status="closed")
+    api("DELETE", f"/users/{USER}")
+    api("DELETE", f"/deleted_users/{USER}")
+    [audit] = api("GET", "/tickets/100/audits").json()["audits"]
+    assert audit["events"][0]["value"]["history"][0]["actor_name"] == "Permanently Deleted User"

@@ -1,28 +1,31 @@
-"""One world per processor. The folder `include/processors` is the registry: a processor without one fails the suite.
+"""One world per processor: a subclass of `World` with its `name`, in any file of this folder.
+
+A processor without one fails the suite.
 
 To add one: write a subclass of `World` (behind a stand-in: `HttpWorld`; on the company's own lists: `DatabaseWorld`),
 say what it documents (`variants`, `acts`, `deletes`, `reads`, `not_provable`) and what does not exist at the place
-(`without`, each with its reason), and name it in `WORLDS`.
+(`without`, each with its reason).
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 from tests.processors.worlds.base import World
 from tests.processors.worlds.databases import DatabaseWorld
-from tests.processors.worlds.lists import AdrollWorld, ClarityWorld, PaperWorld
-from tests.processors.worlds.own_database import OwnDatabaseWorld
 from tests.processors.worlds.play import Stage
 from tests.processors.worlds.s3 import S3World
-from tests.processors.worlds.salesforce import SalesforceWorld
-from tests.processors.worlds.stripe import StripeWorld
-from tests.processors.worlds.zendesk import ZendeskWorld
 
-WORLDS: dict[str, type[World]] = {
-    world.name: world
-    for world in (
-        AdrollWorld, ClarityWorld, OwnDatabaseWorld, PaperWorld, S3World, SalesforceWorld, StripeWorld, ZendeskWorld,
-    )
-}  # fmt: skip
+
+def _all() -> dict[str, type[World]]:
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    found = {kind.name: kind for kind in kinds if issubclass(kind, World) and "name" in vars(kind)}
+    return dict(sorted(found.items()))
+
+
+WORLDS: dict[str, type[World]] = _all()
 
 
 def kind_of(name: str) -> type[World]:
@@ -30,8 +33,8 @@ def kind_of(name: str) -> type[World]:
     if name not in WORLDS:
         raise AssertionError(
             f"include/processors/{name}.py has no world, so nothing proves that it erases. Add a subclass of World in "
-            f"tests/processors/worlds/{name}.py (people, acts, documented ends, truth, trouble) and name it in "
-            "WORLDS of tests/processors/worlds/__init__.py; then run `python -m tests.processors.truth_table`."
+            f"tests/processors/worlds/{name}.py (people, acts, documented ends, truth, trouble); "
+            "then run `python -m tests.processors.truth_table`."
         )
     return WORLDS[name]
 

@@ -25,10 +25,13 @@ from include.policy.schedule import Schedule
 from include.processors import ProcessorContract, Site, load
 from include.sandbox.company_tables import COLUMNS
 from include.sandbox.standin import Fault, Frame, Serving
+from tests.processors.worlds.tamper import INSTEAD, Liar, Trap, tampered
 
 ON = date(2026, 11, 24)
 ENDED = date(2026, 1, 31)
 EVER = 10**6
+BETWEEN = frozenset({*INSTEAD, "truncated", "redirect"} - {"html", "unavailable", "rate"})
+"""Trouble that no vendor makes: what stands between us and the place does."""
 HOUR = 3600
 
 
@@ -104,6 +107,7 @@ class World:
         self.today = ON
         self.others: dict[str, str] = {}
         self.known: dict[str, Identifiers] = {}
+        self.liar: Liar | None = None
 
     # -- making it -------------------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -207,7 +211,7 @@ class World:
     # -- trouble ---------------------------------------------------------------------------------------------------
     def trouble(self, kind: str, act: Act | None = None, *, times: int = 1, headers: Mapping[str, str] = {}) -> None:
         """Make requests (of one act, or any) go wrong: lie, cut_after, cut_before, unavailable, rate, html,
-        unauthorized, slow, or a word of `oddities`.
+        unauthorized, slow, a word of `BETWEEN`, or one of `oddities`.
         """
         raise NotImplementedError
 
@@ -218,6 +222,23 @@ class World:
     def unmet(self) -> int:
         """Return how much of the trouble asked for has met no request yet."""
         raise NotImplementedError
+
+    def calls(self) -> int:
+        """Return how many requests (for a database: connections) have reached the place so far."""
+        raise NotImplementedError
+
+    def lie_to(self, liar: Liar) -> None:
+        """Let a liar stand between client and place from now on."""
+        self.liar = liar
+
+    def crowd(self, people: Sequence[Person]) -> None:
+        """Put more people in, each as the richest kind, for measurements by the batch."""
+        add_accounts(self.accounts, *people)
+        for person in people:
+            self.known[person.account_id] = Identifiers(
+                emails=(person.email,), login_id=f"login-{person.number}", name=person.name
+            )
+            self.seed(person, self.richest)
 
     def rounds(self) -> dict[str, list[Act]]:
         """Return the acts a play can reach, by the variant they occur on; those of the richest first."""
@@ -243,6 +264,7 @@ class HttpWorld(World):
 
     standin: Frame
     url: str
+    between: list[Fault]
 
     def make(self) -> Frame:
         """Return a new stand-in."""
@@ -250,10 +272,22 @@ class HttpWorld(World):
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        self.standin = self.make()
-        with Serving(self.standin) as serving:
+        self.standin, self.between, trap = self.make(), [], Trap()
+        # `Serving` asks nothing of what it serves but to be an application.
+        with Serving(tampered(self.standin, self._between, trap.url)) as serving:
             self.url = serving.url
             yield
+        assert not trap.knocked(), "a redirection was followed to another host"
+        trap.close()
+
+    def _between(self, method: str, path: str) -> str | None:
+        """Return what goes wrong between client and stand-in now: as asked by a case, else as a liar chooses."""
+        for wrong in self.between:
+            fits = re.fullmatch(wrong.method, method) and re.search(wrong.path, path)
+            if wrong.times > 0 and fits:
+                wrong.times -= 1
+                return wrong.kind
+        return self.liar.choose(method) if self.liar else None
 
     def move(self, day: date) -> None:
         super().move(day)
@@ -282,6 +316,9 @@ class HttpWorld(World):
         fault = Fault(kind, times=times, headers=dict(headers))
         if act is not None:
             fault = replace(fault, method=act.method, path=act.path)
+        if kind in BETWEEN:
+            self.between.append(fault)
+            return
         statuses = {"unavailable": 503, "rate": 429, "unauthorized": 401}
         if kind in statuses:
             fault = replace(fault, kind="status", status=statuses[kind], body=self.refusal(statuses[kind]))
@@ -293,9 +330,13 @@ class HttpWorld(World):
 
     def mend(self) -> None:
         self.standin.faults.clear()
+        self.between.clear()
 
     def unmet(self) -> int:
-        return sum(f.times for f in self.standin.faults if f.times < EVER // 2)
+        return sum(f.times for f in (*self.standin.faults, *self.between) if f.times < EVER // 2)
+
+    def calls(self) -> int:
+        return len(self.standin.requests)
 
 
 # -- the company's accounts --------------------------------------------------------------------------------------------

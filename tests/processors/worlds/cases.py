@@ -6,7 +6,7 @@ they were, nobody is named, and nothing is called destroyed that is there (`Play
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -126,9 +126,7 @@ def _honest_then_closed(play: Play) -> None:
     if play.world.left():
         _open(play)
     play.check_truth()
-    for disposal_id in play.disposals:
-        if play.row(disposal_id).needs_person:
-            play.let_go_on(disposal_id)
+    _released(play)
     _resumes(play)
     play.check_truth()
 
@@ -152,7 +150,7 @@ def _each_act_once(play: Play, kind: str, *, also_reads: bool = False, planned: 
         if also_reads:
             play.world.trouble(kind)
         for act in acts:
-            if not (kind == "html" and act.method == "SQL"):
+            if not (kind in ("html", "broken") and act.method == "SQL"):
                 play.world.trouble(kind, act)
         play.nights(4 * len(acts) + 6)
         _ends_well(play)
@@ -248,6 +246,73 @@ def html(play: Play) -> None:
     _each_act_once(play, "html", planned=True)
 
 
+def broken_once(play: Play) -> None:
+    """One read and the first try of every act meet a 500."""
+    if play.world.acts:
+        _each_act_once(play, "broken", also_reads=True)
+        return
+    play.plan()
+    play.world.trouble("broken")
+    play.nights()
+    _ends_well(play)
+
+
+def broken_long(play: Play) -> None:
+    """Every request meets a 500 for two nights: nothing done, then resumed."""
+    before = play.world.snapshot()
+    play.plan()
+    play.world.trouble("broken", times=EVER)
+    play.run()
+    play.run()
+    if "broken_long" not in play.world.heedless:
+        assert any(isinstance(e, Unreachable) for e in play.errors), play.errors
+        _open(play)
+        _untouched(play, before)
+    _resumes(play)
+
+
+def not_ours(play: Play) -> None:
+    """A 404 or 410 that is not the vendor's says nothing about the person, before and in the acts."""
+    _nonsense(play, "not_ours", ("lost", "lost_json", "gone_page"))
+
+
+def garbage(play: Play) -> None:
+    """A success without what was asked for is neither done nor empty, before and in the acts."""
+    _nonsense(play, "garbage", ("empty", "no_content", "braces", "brackets", "null", "truncated"))
+
+
+def redirect(play: Play) -> None:
+    """An answer that points to another host is not followed: nobody knocks there."""
+    _nonsense(play, "redirect", ("redirect",))
+
+
+def _nonsense(play: Play, case: str, kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        play.again()
+        before = play.world.snapshot()
+        play.plan()
+        play.world.trouble(kind, times=EVER)
+        play.run()
+        _untouched(play, before)
+        if case not in play.world.heedless:
+            _open(play)
+        play.world.mend()
+        _released(play)
+        play.locate()
+        play.world.trouble(kind, times=EVER)
+        play.advance()
+        play.check_truth()
+        _released(play)
+        _resumes(play)
+
+
+def _released(play: Play) -> None:
+    """Let a person look at what stopped, and let it go on."""
+    for disposal_id in play.disposals:
+        if play.row(disposal_id).needs_person:
+            play.let_go_on(disposal_id)
+
+
 def slow(play: Play) -> None:
     """Slow answers change nothing."""
     play.plan()
@@ -269,6 +334,26 @@ def unauthorized(play: Play) -> None:
     _untouched(play, before)
     if not play.world.acts:  # else `unauthorized_in_act` shows that it goes on
         _resumes(play)
+
+
+def unauthorized_once(play: Play) -> None:
+    """The key is refused once, in the first act and in the last (it expired, and was renewed): closed all the same."""
+    if not play.world.acts:
+        play.plan()
+        play.world.trouble("unauthorized")
+        play.run()
+        _resumes(play)
+        return
+    for variant, acts in play.world.rounds().items():
+        for act in dict.fromkeys((acts[0], acts[-1])):
+            play.again(variant)
+            play.plan()
+            play.world.trouble("unauthorized", act)
+            play.nights()
+            play.world.mend()
+            _released(play)
+            play.nights()
+            _ends_well(play)
 
 
 def unauthorized_in_act(play: Play) -> None:
@@ -357,9 +442,15 @@ CASES: dict[str, Case] = {
     "rate_bare": Case("429 with nothing", rate_bare),
     "unavailable_once": Case("503 once, in a read and in each act", unavailable_once),
     "unavailable_long": Case("503 for long", unavailable_long),
+    "broken_once": Case("500 once, in a read and in each act", broken_once),
+    "broken_long": Case("500 for long", broken_long),
     "html": Case("HTML instead of an answer, in reads and acts", html),
+    "not_ours": Case("a 404 or 410 that is not the vendor's", not_ours),
+    "garbage": Case("a success without content, or half of it", garbage),
+    "redirect": Case("a redirection to another host", redirect),
     "slow": Case("slow replies", slow),
     "unauthorized": Case("the key is refused for ever", unauthorized),
+    "unauthorized_once": Case("the key is refused once, in the first and the last act", unauthorized_once),
     "unauthorized_in_act": Case("the key is refused mid-way", unauthorized_in_act, acts=True),
     "nobody_known": Case("no e-mail and no name known", nobody_known),
     "no_identifier": Case("no identifier at all", no_identifier),

@@ -13,6 +13,7 @@ from include.connections import Connection
 from include.policy.schedule import Schedule
 from tests.processors.worlds.base import EVER, Act, World
 from tests.processors.worlds.pg_proxy import PgProxy, proxy_to_postgres
+from tests.processors.worlds.tamper import Liar
 
 OUTSIDER = "contract_outsider"
 KEEPS = "contract_keeps"
@@ -72,6 +73,12 @@ class DatabaseWorld(World):
 
     def unmet(self) -> int:
         return sum(times for times in self.proxy.wrong.values() if times < EVER // 2)
+
+    def calls(self) -> int:
+        return self.proxy.sessions
+
+    def lie_to(self, liar: Liar) -> None:
+        self.liar = self.proxy.liar = liar
 
     def lie(self) -> None:
         """Let deletions in the world's tables succeed and keep every row."""

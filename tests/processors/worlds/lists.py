@@ -10,6 +10,7 @@ from include.connections import Connection
 from include.sandbox import adroll, clarity
 from include.sandbox.standin import Frame
 from tests.processors.worlds.base import (
+    BETWEEN,
     ENDED,
     NEIGHBOURS,
     TARGET,
@@ -24,6 +25,10 @@ from tests.processors.worlds.base import (
 from tests.processors.worlds.databases import DatabaseWorld
 
 NO_HTTP = dict.fromkeys(("rate_seconds", "rate_date", "rate_bare"), "no vendor is called; a list has no rate limit")
+NOTHING_BETWEEN = dict.fromkeys(
+    ("html", "broken_once", "broken_long", "not_ours", "garbage", "redirect"),
+    "no vendor is called, and no web page answers",
+)
 NO_ODDITY = {"oddities": "nothing known beyond the other cases"}
 NO_ACT = dict.fromkeys(
     ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash"),
@@ -129,6 +134,9 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
     def unmet(self) -> int:
         return DatabaseWorld.unmet(self) + HttpWorld.unmet(self)
 
+    def calls(self) -> int:
+        return HttpWorld.calls(self)
+
     def refusal(self, status: int) -> Any:
         return {"errors": [{"message": f"{TARGET.name} {TARGET.email}", "code": 512}]}
 
@@ -148,7 +156,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
     }
     without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY}
     heedless: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("rate_seconds", "rate_date", "rate_bare", "html"),
+        ("rate_seconds", "rate_date", "rate_bare", "html", "broken_once", "broken_long", "not_ours", "garbage"),
         "the one call proves the token and nothing about a person; no disposal waits for it",
     )
     deletes = "nothing: the vendor has no call that deletes for one person"
@@ -192,7 +200,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         remove_rows(self.accounts, TARGET.account_id, "clarity_identity")
 
     def trouble(self, kind: str, act: Act | None = None, *, times: int = 1, headers: Mapping[str, str] = {}) -> None:
-        if kind in ("rate", "html", "unauthorized"):
+        if kind in ("rate", "html", "unauthorized", *BETWEEN):
             HttpWorld.trouble(self, kind, act, times=times, headers=headers)
         else:
             DatabaseWorld.trouble(self, kind, act, times=times, headers=headers)
@@ -214,7 +222,7 @@ class PaperWorld(DatabaseWorld):
         "in two boxes": "manual_pending:paper_destruction_order",
         "in no box": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, "html": "no vendor is called"}
+    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, **NOTHING_BETWEEN}
     deletes = "nothing: a person shreds or burns, with a witness"
     anonymises = "nothing"
     reads = "the company's register of boxes; the proof is the signed report"

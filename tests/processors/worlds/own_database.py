@@ -36,6 +36,11 @@ SCOPES: dict[str, tuple[str, ...]] = {
 }
 GONE = "confirmed_absent"
 ANONYMISED = "a name that may only be anonymised"
+LOGGED, CACHED = "in a log store that lapses", "in a cache a person empties"
+STORES = {
+    "log_store": {"datasets": ["app_log"], "expires_within_days": 30},
+    "cache": {"datasets": ["session"], "manual_within_days": 3},
+}
 ELSEWHERE = ("audience_member", "paper_register", "advertisement")
 
 
@@ -53,22 +58,27 @@ class OwnDatabaseWorld(DatabaseWorld):
         "a complaint that is open": "blocked:hold_h-3",
         ANONYMISED: "confirmed_anonymised",
         "nobody": GONE,
+        LOGGED: "expires_by_processor:store_lapses",
+        CACHED: "manual_pending:store_erasure_order",
     }
     customers = NEIGHBOURS
     acts = (Act("delete rows", "SQL", "DELETE"),)
     lied_about = tuple(t for t in COLUMNS if t not in ELSEWHERE)
-    without: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("rate_seconds", "rate_date", "rate_bare"), "a database has no rate limit"
-    ) | {
-        "oddities": "nothing known beyond the other cases",
-        "html": "a database does not answer in HTML",
-        "nobody_known": "searched by the account's key alone",
-        "vanished_account": "the account is what is erased here; it is the last to go",
-    }
+    without: ClassVar[dict[str, str]] = (
+        dict.fromkeys(("rate_seconds", "rate_date", "rate_bare"), "a database has no rate limit")
+        | dict.fromkeys(
+            ("html", "broken_once", "broken_long", "not_ours", "garbage", "redirect"), "a database does not speak HTTP"
+        )
+        | {
+            "oddities": "nothing known beyond the other cases",
+            "nobody_known": "searched by the account's key alone",
+            "vanished_account": "the account is what is erased here; it is the last to go",
+        }
+    )
     deletes = "the rows of the datasets in scope, and the register row with its ledgers once nothing else is left"
     anonymises = "columns of tables for which the schedule says why deletion is markedly difficult"
     reads = "a new connection that counts the same rows"
-    not_provable = "backups, which expire; their date stands in the disposal"
+    not_provable = "backups, which expire on the date in the entry; stores that lapse, or that a person empties"
 
     @property
     def datasets(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -77,10 +87,12 @@ class OwnDatabaseWorld(DatabaseWorld):
             return SCOPES["account"]
         if self.variant == ANONYMISED:
             return ("end_user_device", "end_user")
+        if self.variant in (LOGGED, CACHED):
+            return ("app_log",) if self.variant == LOGGED else ("session",)
         return SCOPES.get(self.variant) or tuple(d for scope in SCOPES.values() for d in scope)
 
     def settings(self) -> dict[str, Any]:
-        found = super().settings()
+        found = {**super().settings(), "stores": STORES}
         if self.variant == ANONYMISED:
             tables = dict(found["tables"])
             tables["end_user"] = {
@@ -94,7 +106,7 @@ class OwnDatabaseWorld(DatabaseWorld):
         return self.through()
 
     def seed(self, person: Person, variant: str) -> None:
-        if variant == "nobody":
+        if variant in ("nobody", LOGGED, CACHED):
             return
         if person is TARGET:
             add_accounts(self.accounts, person)

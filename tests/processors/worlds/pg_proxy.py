@@ -1,4 +1,6 @@
-"""A socket in front of the real PostgreSQL that refuses, cuts before or after a commit, or is slow, on demand."""
+"""A socket in front of the real PostgreSQL that refuses, cuts before or after a commit, rolls back where a commit was
+asked for, or is slow, on demand.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from include.sandbox.servers import temporary_folder
+from tests.processors.worlds.tamper import Liar
 
 SOCKET = ".s.PGSQL.5432"
+COMMIT, ROLLBACK = b"Q\x00\x00\x00\x0bCOMMIT\x00", b"Q\x00\x00\x00\x0dROLLBACK\x00"
 WRITES = (b"DELETE FROM", b"UPDATE ")
 
 
@@ -23,7 +27,9 @@ class PgProxy:
     folder: Path
     upstream: str
     wrong: dict[str, int] = field(default_factory=dict)
-    """`unavailable`, `cut_before`, `cut_after` (of a commit after a change) or `slow` -> times."""
+    """`unavailable`, `cut_before`, `cut_after`, `rolled_back` (of a commit after a change) or `slow` -> times."""
+    liar: Liar | None = None
+    sessions: int = 0
     _open: set[socket.socket] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -41,10 +47,13 @@ class PgProxy:
             left = self.wrong.get(kind, 0)
             if left:
                 self.wrong[kind] = left - 1
-            return left > 0
+            if left:
+                return True
+            return self.liar is not None and kind != "slow" and self.liar.strikes(kind)
 
     def serve(self, client: socket.socket) -> None:
         """Carry one connection."""
+        self.sessions += 1
         if self.take("unavailable"):
             close(client)
             return
@@ -73,6 +82,8 @@ class PgProxy:
                         break
                     if self.take("cut_after"):
                         swallow.set()
+                    elif self.take("rolled_back"):
+                        data = data.replace(COMMIT, ROLLBACK)
                 server.sendall(data)
         close(server)
         close(client)

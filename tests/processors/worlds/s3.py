@@ -18,6 +18,7 @@ from include.policy.schedule import Schedule
 from include.sandbox.servers import S3Server
 from tests.processors.s3_proxy import XML, Answer, Proxy, proxy_to
 from tests.processors.worlds.base import EVER, NEIGHBOURS, TARGET, Act, Person, World
+from tests.processors.worlds.tamper import INSTEAD, Trap
 
 BUCKET = "live"
 GONE = "confirmed_absent"
@@ -57,8 +58,11 @@ class S3World(World):
         "nothing": GONE,
     }
     acts = (DELETE, ABORT)
+    oddities = {
+        "partial": "half of a delete request fails entry by entry, the other half only says that it did not",
+        "stale": "a listing is that of before",
+    }
     without: ClassVar[dict[str, str]] = {
-        "oddities": "nothing known beyond the other cases",
         "rate_date": "S3 says SlowDown and names no date",
         "rate_bare": "played as `rate_seconds`: SlowDown may come without a word on how long",
     }
@@ -77,9 +81,12 @@ class S3World(World):
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
+        self.trap = Trap()
         with proxy_to(self.server.endpoint_url) as self.proxy:
             self.proxy.fault = self._fault
             yield
+        assert not self.trap.knocked(), "a redirection was followed to another host"
+        self.trap.close()
 
     def connection(self) -> Connection:
         direct = self.server.connection("s3", "eraser", bucket=BUCKET)
@@ -151,18 +158,40 @@ class S3World(World):
     def unmet(self) -> int:
         return sum(w.times for w in self.wrong if w.times < EVER // 2)
 
-    def _fault(self, method: str, path: str, _body: bytes) -> Answer | str | None:
+    def _partly(self, body: bytes) -> Answer | None:
+        """Answer as S3 does when it could delete nothing of the second half: nothing was, and only some is told."""
+        versions = re.findall(rb"<Object>.*?</Object>", body, re.DOTALL)
+        if not versions:
+            return None
+        told = b"".join(
+            o.replace(b"Object>", b"Error>").replace(b"</Error>", b"<Code>InternalError</Code></Error>")
+            for o in versions[len(versions) // 2 :]
+        )
+        return 200, XML, b'<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">' + told + b"</DeleteResult>"
+
+    def calls(self) -> int:
+        return len(self.proxy.seen)
+
+    def _fault(self, method: str, path: str, body: bytes) -> Answer | str | None:
         if method not in ("GET", "HEAD"):
             self.changing.append((method, path))
         for wrong in self.wrong:
             act = wrong.act
             if wrong.times > 0 and (act is None or (re.fullmatch(act.method, method) and re.search(act.path, path))):
                 wrong.times -= 1
-                return self._answer(wrong, method)
-        return None
+                return self._answer(wrong, method, body)
+        kind = self.liar.choose(method) if self.liar else None
+        return self._answer(Wrong(kind, None, 0, {}), method, body) if kind else None
 
-    @staticmethod
-    def _answer(wrong: Wrong, method: str) -> Answer | str | None:
+    def _answer(self, wrong: Wrong, method: str, body: bytes) -> Answer | str | None:
+        if wrong.kind == "redirect":
+            return 307, {"Location": f"{self.trap.url}/x"}, b""
+        if wrong.kind in INSTEAD and wrong.kind not in ("html", "unavailable", "rate"):
+            return INSTEAD[wrong.kind]
+        if wrong.kind == "lie" and method in ("GET", "HEAD"):
+            return None
+        if wrong.kind == "partial":
+            return self._partly(body)
         if wrong.kind == "lie":
             if method == "DELETE":
                 return 204, {}, b""

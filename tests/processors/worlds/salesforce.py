@@ -46,7 +46,10 @@ class SalesforceWorld(HttpWorld):
     deletes = "contacts, leads, person accounts, cases, activities, mails, memberships, files of their own, custom rows"
     anonymises = "nothing"
     reads = "a whole new search with `queryAll`, deleted rows included, and every id found before"
-    not_provable = "backups of the vendor; field history that outlives its record, and files shared with others"
+    not_provable = (
+        "backups of the vendor; field history that outlives its record, files shared with others, and records of two "
+        "people, which a person decides about"
+    )
 
     def make(self) -> Frame:
         return StandIn()

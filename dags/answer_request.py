@@ -1,0 +1,33 @@
+"""A request that is not carried out: refused, withdrawn, identity not proven, or nothing held any more."""
+
+from airflow.sdk import dag
+
+from include import tasks, tasks_answers, tasks_requests
+
+DOC = """
+### Answer a request by hand (요구 답변)
+
+Closes a request of which nothing was released: **refused** (a reason code, the law and the route of objection are
+needed), **withdrawn**, **identity not proven**, or **answered** because nothing is held any more. The number stands in
+the log of `identify` of its run and in the deadline alerts of the nightly report. What was released cannot be refused.
+"""
+
+
+@dag(
+    dag_display_name="Answer a request · 요구 답변",
+    schedule=None,
+    allowed_run_types=["manual"],
+    max_active_runs=4,
+    is_paused_upon_creation=True,
+    default_args=tasks.defaults,
+    tags=["requests"],
+    doc_md=DOC,
+    params=tasks_answers.FORM,
+    access_control=tasks_requests.ROLES,
+)
+def answer_request() -> None:
+    """One task."""
+    tasks_answers.conclude()
+
+
+answer_request()

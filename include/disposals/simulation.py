@@ -1,0 +1,76 @@
+"""A new schedule version tried on the accounts as they are now; nothing is changed anywhere.
+
+Reads `accounts_db` and, for the holds people placed, `retention_db` from `AIRFLOW_CONN_…`, as Airflow does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import date
+from itertools import islice
+
+from sqlalchemy import Engine
+
+from include import accounts, database
+from include.connections import Connection
+from include.disposals import holds
+from include.errors import ConfigurationError
+from include.policy.facts import AccountFacts, Hold
+from include.policy.schedule import Schedule
+from include.policy.simulation import Difference, difference
+
+CHUNK = 1000
+
+
+def current_difference(old: Schedule, new: Schedule, as_of: date) -> list[str]:
+    """Return the difference by rule and place over today's accounts, as lines of text: counts, nobody."""
+    with ExitStack() as stack:
+        companys, ours = _engine("accounts_db"), _engine("retention_db")
+        stack.callback(companys.dispose)
+        stack.callback(ours.dispose)
+        found = difference(population(companys, ours, new), old, new, as_of)
+    return _told(found, old, new, as_of)
+
+
+def population(companys: Engine, ours: Engine, schedule: Schedule) -> Iterator[tuple[AccountFacts, list[Hold]]]:
+    """Yield every account with its holds, computed and placed, in batches."""
+    reader = accounts.Accounts(companys, schedule.processors["own_database"].settings)
+    ids = iter(reader.every())
+    while chunk := list(islice(ids, CHUNK)):
+        computed = reader.computed_holds(chunk)
+        with ours.connect() as connection:
+            placed = holds.placed(connection, chunk)
+        for facts in reader.facts(chunk):
+            yield facts, [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])]
+
+
+def _engine(name: str) -> Engine:
+    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
+    if not text:
+        raise ConfigurationError(f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it.")
+    return database.connect(Connection.from_json(name, text))
+
+
+def _told(found: Difference, old: Schedule, new: Schedule, as_of: date) -> list[str]:
+    head = (
+        f"{found.accounts} accounts on {as_of}: version {old.version} ({old.sha256[:12]}) -> "
+        f"version {new.version} ({new.sha256[:12]})"
+    )
+    columns = ("due before", "due after", "newly due", "no longer", "earlier", "later", "added", "removed")
+    lines = [head, f"{'place:rule':<28}" + "".join(f"{c:>12}" for c in columns)]
+    moved = False
+    for line in found.lines:
+        counts = (line.due_before, line.due_after, line.newly_due, line.no_longer_due,
+                  line.earlier, line.later, line.added, line.removed)  # fmt: skip
+        moved = moved or any(counts[2:])
+        lines.append(f"{line.key:<28}" + "".join(f"{n:>12}" for n in counts))
+    if found.unplannable:
+        lines.append(f"{found.unplannable} accounts have a date nobody can plan with; they are not in the counts.")
+    newly, limit = sum(found.newly_due.values()), new.settings.brake.schedule_change
+    if not moved:
+        lines.append("Nobody's date moves.")
+    if newly > limit:
+        lines.append(f"{newly} disposals become due at once, more than {limit}: its first night asks a second person.")
+    return lines

@@ -1,0 +1,237 @@
+"""What a person does by hand: grouped once a night, answered by proofs, each disposal with its own evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from include.database_decisions import manual_order, manual_request
+from include.disposals import alerts, holds, locators, manual, reporting
+from include.disposals.manual import Order, Proof
+from include.errors import DecisionRefused, Unreachable
+from include.outcomes import Outcome
+from include.processors import Work
+from tests.disposals.conftest import DAY, Bench
+
+DUE = DAY + timedelta(days=5)
+SHREDDED = Proof("PD-2026-0001", DAY, "shred", "records_office:e-0012", "records_office:e-0013")
+CONFIRMED = Proof("NR-20261124-77", DAY, "vendor_confirmation", "privacy_team:e-0004")
+BY = "operator:e-0002"
+
+
+@dataclass
+class Paper:
+    """The paper register, as the processor clears it."""
+
+    cleared: list[str] = field(default_factory=list)
+    down: bool = False
+
+    def attested(self, work: list[Work]) -> None:
+        if self.down:
+            raise Unreachable("paper", "register_unreachable")
+        self.cleared += [p for w in work for p in w.locator["papers"]]
+
+
+class Desk:
+    """What the tests say in a line: put something before a person, ask, answer."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.context, self.paper = bench, bench.context, Paper()
+
+    def pending(self, account: str, processor: str, code: str, **columns: Any) -> str:
+        """Store a disposal that waits for a person."""
+        values = {"outcome": "manual_pending", "code": code, "until": DUE, "due_at": None, "step": "read_back"}
+        return self.bench.plan(account, processor=processor, **(values | columns))
+
+    def papers(self, account: str, *boxes: str) -> str:
+        """Store a disposal of papers in these boxes."""
+        disposal_id = self.pending(account, "paper", "paper_destruction_order", datasets=["paper"])
+        body = {"papers": [f"{account}-{b}" for b in boxes], "boxes": list(boxes)}
+        with self.context.engine.begin() as connection:
+            locators.save(connection, self.context, "found", {disposal_id: body})
+        return disposal_id
+
+    def orders(self, processor: str = "") -> list[Order]:
+        """Return the open orders."""
+        with self.context.engine.connect() as connection:
+            return [o for o in manual.open_orders(connection) if processor in ("", o.processor)]
+
+    def answer(self, order: Order, proof: Proof, *, as_of: date = DAY) -> int:
+        """Answer an order."""
+        context = replace(self.context, as_of=as_of)
+        connect: Any = (lambda: self.paper) if order.processor == "paper" else None
+        return manual.answer(context, order.order_id, proof, by=BY, connect=connect)
+
+
+@pytest.fixture
+def desk(bench: Bench) -> Desk:
+    return Desk(bench)
+
+
+def test_a_night_makes_one_request_a_place_and_a_second_run_adds_none(desk: Desk) -> None:
+    for account in "abc":
+        desk.pending(account, "adroll", "vendor_request_to_send")
+    desk.papers("a", "B-1")
+    assert manual.ask_by_hand(desk.context) == {"adroll": 1, "paper": 1}
+    assert manual.ask_by_hand(desk.context) == {}
+    (order,) = desk.orders("adroll")
+    assert (order.records, order.due, order.made_on) == (3, DUE, DAY)
+    assert str(order.request_id)[:8] in order.subject
+    assert DUE.isoformat() in order.body
+
+
+def test_one_proof_closes_many_disposals_each_with_its_own_entry(desk: Desk, bench: Bench) -> None:
+    ids = [desk.pending(a, "adroll", "vendor_request_to_send") for a in "abc"]
+    manual.ask_by_hand(desk.context)
+    assert desk.answer(desk.orders()[0], CONFIRMED) == 3
+    for disposal_id in ids:
+        row = bench.row(disposal_id)
+        assert (row.outcome, row.closed_on, row.account_id) == (Outcome.MANUAL_ATTESTED, DAY, None)
+        (told,) = [e for e in bench.entries(disposal_id) if e["event"] == "manual_attested"]
+        assert told["actor"] == {"role": "privacy_team", "pseudonym": "e-0004"}
+        assert (told["method"], told["proof_date"]) == ("vendor_confirmation", DAY.isoformat())
+        assert CONFIRMED.reference not in str(told)
+    assert desk.orders() == []
+    assert reporting.waiting_for_a_person(desk.context) == {}
+
+
+def test_paper_is_ordered_by_box_and_closes_when_every_box_is_attested(desk: Desk, bench: Bench) -> None:
+    one, both = desk.papers("a", "B-1"), desk.papers("b", "B-1", "B-2")
+    manual.ask_by_hand(desk.context)
+    first, second = desk.orders()
+    assert [(o.box, o.records) for o in (first, second)] == [("B-1", 2), ("B-2", 1)]
+    assert desk.answer(first, SHREDDED) == 1
+    assert (bench.row(one).outcome, bench.row(both).outcome) == (Outcome.MANUAL_ATTESTED, Outcome.MANUAL_PENDING)
+    assert desk.answer(second, replace(SHREDDED, method="incinerate", reference="PD-2026-0002")) == 1
+    assert bench.row(both).outcome == Outcome.MANUAL_ATTESTED
+    assert sorted(desk.paper.cleared) == ["a-B-1", "b-B-1", "b-B-2"]
+    (told,) = [e for e in bench.entries(both) if e["event"] == "manual_attested"]
+    assert told["witness"] == {"role": "records_office", "pseudonym": "e-0013"}
+    assert (told["method"], told["sanitization"]) == ("incinerate", "destroy")
+
+
+def test_a_register_that_cannot_be_cleared_closes_nothing_and_the_same_proof_goes_on(desk: Desk, bench: Bench) -> None:
+    disposal_id = desk.papers("a", "B-1")
+    manual.ask_by_hand(desk.context)
+    (order,) = desk.orders()
+    desk.paper.down = True
+    with pytest.raises(Unreachable):
+        desk.answer(order, SHREDDED)
+    assert bench.row(disposal_id).outcome == Outcome.MANUAL_PENDING
+    desk.paper.down = False
+    assert desk.answer(order, SHREDDED) == 1
+    assert desk.answer(order, SHREDDED) == 0
+    assert bench.events(disposal_id).count("manual_attested") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"method": "vendor_confirmation"}, "method is one of"),
+        ({"reference": "by word of mouth"}, "reference number has the form"),
+        ({"reference": "PD-26-1"}, "reference number has the form"),
+        ({"done_on": DAY - timedelta(days=1)}, "the date lies between"),
+        ({"done_on": DAY + timedelta(days=1)}, "the date lies between"),
+        ({"witness": None}, "a witness is needed"),
+        ({"witness": "manager:e-0012"}, "two people"),
+        ({"executor": "Sample Person"}, "role and pseudonym"),
+    ],
+)
+def test_a_proof_that_proves_nothing_is_refused_and_nothing_recorded(
+    desk: Desk, bench: Bench, wrong: dict[str, Any], why: str
+) -> None:
+    disposal_id = desk.papers("a", "B-1")
+    manual.ask_by_hand(desk.context)
+    with pytest.raises(DecisionRefused, match=why) as refused:
+        desk.answer(desk.orders()[0], replace(SHREDDED, **wrong))
+    assert "Sample Person" not in str(refused.value)
+    assert bench.row(disposal_id).outcome == Outcome.MANUAL_PENDING
+    assert len(desk.orders()) == 1
+
+
+@pytest.mark.parametrize("number", ["010-1234-5678", "someone@example.com", "홍길동-1", "abcd"])
+def test_a_reference_is_a_number_and_never_a_persons(desk: Desk, number: str) -> None:
+    desk.pending("a", "adroll", "vendor_request_to_send")
+    manual.ask_by_hand(desk.context)
+    with pytest.raises(DecisionRefused, match="reference number"):
+        desk.answer(desk.orders()[0], replace(CONFIRMED, reference=number))
+
+
+def test_another_proof_for_an_answered_order_and_an_unknown_order_are_refused(desk: Desk) -> None:
+    desk.pending("a", "adroll", "vendor_request_to_send")
+    manual.ask_by_hand(desk.context)
+    (order,) = desk.orders()
+    desk.answer(order, CONFIRMED)
+    with pytest.raises(DecisionRefused, match="another proof"):
+        desk.answer(order, replace(CONFIRMED, reference="NR-9999"))
+    with pytest.raises(DecisionRefused, match="no order"):
+        manual.answer(desk.context, uuid4(), CONFIRMED, by=BY)
+
+
+def test_what_can_be_read_is_closed_by_reading_and_not_by_the_proof(desk: Desk, bench: Bench) -> None:
+    disposal_id = desk.pending("a", "salesforce", "shared_records", datasets=["customer"])
+    manual.ask_by_hand(desk.context)
+    removed = replace(CONFIRMED, method="removed", reference="CHG-0042")
+    assert desk.answer(desk.orders()[0], removed) == 0
+    row = bench.row(disposal_id)
+    assert (row.outcome, row.due_at, row.closed_on) == (Outcome.MANUAL_PENDING, DAY, None)
+    # The next read-back still shows it: it is asked for again.
+    assert manual.ask_by_hand(desk.context) == {"salesforce": 1}
+
+
+def test_clarity_is_asked_once_and_its_disposal_goes_on_to_its_own_date(desk: Desk, bench: Bench) -> None:
+    lapses = DAY + timedelta(days=400)
+    disposal_id = desk.pending(
+        "a", "clarity", "not_deleted_by_us", outcome="expires_by_processor", until=lapses, due_at=lapses
+    )
+    manual.ask_by_hand(desk.context)
+    assert desk.answer(desk.orders()[0], replace(CONFIRMED, method="labels_removed")) == 0
+    assert bench.row(disposal_id).outcome == Outcome.EXPIRES_BY_PROCESSOR
+    assert manual.ask_by_hand(desk.context) == {}
+    assert [e["event"] for e in bench.entries() if e.get("processor") == "clarity" and "disposal_id" not in e] == [
+        "manual_requested",
+        "manual_answered",
+    ]
+
+
+def test_a_reminder_is_named_once_and_what_is_overdue_every_night(desk: Desk) -> None:
+    desk.pending("a", "adroll", "vendor_request_to_send")
+    manual.ask_by_hand(desk.context)
+    two_before = replace(desk.context, as_of=DUE - timedelta(days=2))
+    assert manual.remind(replace(desk.context, as_of=DUE - timedelta(days=3))) == ([], [])
+    words = f"adroll vendor_request_to_send: 1 orders, due {DUE}"
+    assert manual.remind(two_before) == ([words], [])
+    assert manual.remind(two_before) == ([], [])
+    late = replace(desk.context, as_of=DUE + timedelta(days=1))
+    assert manual.remind(late) == manual.remind(late) == ([], [words])
+
+
+def test_an_order_that_touches_an_account_put_on_hold_since_is_called_off(desk: Desk, bench: Bench) -> None:
+    desk.papers("a", "B-1")
+    manual.ask_by_hand(desk.context)
+    (order,) = desk.orders()
+    holds.place(
+        desk.context, account_id="a", kind="H-6", datasets=["paper"], reason_code="court_order",
+        placed_by="compliance:e-0007", review_due=DAY,
+    )  # fmt: skip
+    from datetime import UTC, datetime
+
+    said = alerts.alerts(desk.context, now=datetime.now(UTC))
+    assert f"manual order {order.order_id} touches an account on hold: do not carry it out yet" in said
+
+
+def test_nothing_of_a_person_is_stored_with_a_request(desk: Desk) -> None:
+    desk.pending("account-of-somebody", "adroll", "vendor_request_to_send")
+    manual.ask_by_hand(desk.context)
+    with desk.context.engine.connect() as connection:
+        rows = [
+            *connection.execute(select(manual_request)).mappings(),
+            *connection.execute(select(manual_order)).mappings(),
+        ]
+    assert "account-of-somebody" not in str(rows)
+    assert all(isinstance(r["request_id"], UUID) for r in rows)
