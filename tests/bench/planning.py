@@ -5,50 +5,71 @@ from __future__ import annotations
 import statistics
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import cycle
 
 from sqlalchemy import Engine, text
 
-from include import database
 from include.accounts import Accounts
 from include.policy import schedule
 from include.policy.planner import plan
 from include.sandbox.company_tables import COLUMNS, create
-from include.sandbox.servers import PostgresServer
+from tests.bench.frame import Bench
 from tests.bench.rows import Row, say, timed
 
 DAY = date(2026, 11, 24)
-REPEAT = 5
+DAYS = 30
+"""The contracts that ended did so over a month, not all on one day."""
 
 
-def plan_1m(server: PostgresServer, *, accounts: int, due: int) -> Row:
-    """Plan a night over `accounts` customers of whom `due` are due; the baseline reads every register row once."""
-    server.create_database("bench_plan")
-    engine = database.connect(server.connection("accounts_db", "bench_plan"))
-    try:
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    plans: list[float]
+    scans: list[float]
+    planned: int
+    peak_mb: float
+
+
+def plan_1m(bench: Bench) -> list[Row]:
+    """Plan a night over many accounts; the baseline reads every row of their register once, by the same driver."""
+    sizes = bench.sizes
+    found = {accounts: _measure(bench, accounts, due) for accounts, due in sizes.plan_points}
+    whole = found[sizes.accounts] = _measure(bench, sizes.accounts, sizes.due)
+    say(f"  the same {sizes.due:,} due among a tenth of the accounts")
+    fewer = _measure(bench, max(sizes.accounts // 10, sizes.due), sizes.due)
+    value, baseline = statistics.median(whole.plans), statistics.median(whole.scans)
+    ratio = value / baseline
+    reported = {
+        "accounts": sizes.accounts,
+        "due": sizes.due,
+        "disposals_planned": whole.planned,
+        "peak_python_mb": round(whole.peak_mb, 1),
+        "peak_python_mb_at_a_tenth_of_the_accounts": round(fewer.peak_mb, 1),
+        "seconds_at_a_tenth_of_the_accounts": round(statistics.median(fewer.plans), 3),
+        "seconds_per_due_account": round(value / sizes.due, 6),
+        "points": {n: {"plan": statistics.median(m.plans), "scan": statistics.median(m.scans)}
+                   for n, m in sorted(found.items())},
+    }  # fmt: skip
+    return [Row("plan_1m", value, "s", baseline, ratio, "ratio <= 1.5", ratio <= 1.5, whole.plans, reported)]
+
+
+def _measure(bench: Bench, accounts: int, due: int) -> _Measured:
+    with bench.database(template="template0") as engine:
         say(f"  {accounts:,} accounts are loaded ({due:,} due)")
         _load(engine, accounts, due)
-        runs, scans, found = [], [], 0
-        for number in range(REPEAT):
+        plans, scans, found = [], [], 0
+        for number in range(bench.sizes.repeat):
             scans.append(timed(lambda: _scan(engine)).wall)
             counted: list[int] = []
-            runs.append(timed(lambda: counted.append(_plan(engine))).wall)
+            plans.append(timed(lambda into=counted: into.append(_plan(engine))).wall)
             found = counted[0]
-            say(f"  run {number + 1} of {REPEAT}: planned in {runs[-1]:.2f} s, scanned in {scans[-1]:.2f} s")
+            say(f"  run {number + 1} of {bench.sizes.repeat}: planned in {plans[-1]:.2f} s, read in {scans[-1]:.2f} s")
         tracemalloc.start()
         _plan(engine)
         peak = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
-    finally:
-        engine.dispose()
-        server.drop_database("bench_plan")
-    value, baseline = statistics.median(runs), statistics.median(scans)
-    ratio = value / baseline
-    return Row(
-        "plan_1m" if accounts == 1_000_000 else f"plan_{accounts}",
-        value, "s", baseline, ratio, "ratio <= 1.5", ratio <= 1.5, runs,
-        {"accounts": accounts, "due": due, "disposals_planned": found, "peak_python_mb": round(peak, 1)},
-    )  # fmt: skip
+        return _Measured(plans, scans, found, peak)
 
 
 def _plan(engine: Engine) -> int:
@@ -65,10 +86,19 @@ def _scan(engine: Engine) -> int:
 
 
 def _load(engine: Engine, accounts: int, due: int) -> None:
-    create(engine)
     every = accounts // due
+    days = cycle(range(1, 1 + DAYS))
+    load(engine, accounts, ended=lambda number: DAY - timedelta(days=next(days)) if number % every == 0 else None)
+
+
+def load(engine: Engine, accounts: int, *, ended: object, first: int = 0) -> None:
+    """Load customers by COPY into the seeded company's tables; `ended(number)` is a termination date or None."""
+    create(engine)
     with engine.begin() as connection:
-        for table, rows in (("account", _register(accounts, every)), ("account_profile", _profiles(accounts))):
+        for table, rows in (
+            ("account", _register(first, accounts, ended)),
+            ("account_profile", _profiles(first, accounts)),
+        ):
             columns = ", ".join(f'"{c}"' for c in COLUMNS[table])
             cursor = connection.connection.cursor()
             with cursor, cursor.copy(f'COPY "{table}" ({columns}) FROM STDIN') as copy:  # type: ignore[attr-defined]
@@ -78,13 +108,12 @@ def _load(engine: Engine, accounts: int, due: int) -> None:
         connection.exec_driver_sql("VACUUM ANALYZE")
 
 
-def _register(accounts: int, every: int) -> Iterator[tuple[object, ...]]:
-    ended = DAY - timedelta(days=1)
-    for number in range(accounts):
-        gone = ended if number % every == 0 else None
+def _register(first: int, accounts: int, ended: object) -> Iterator[tuple[object, ...]]:
+    for number in range(first, first + accounts):
+        gone = ended(number)  # type: ignore[operator]
         yield (f"acct_{number:08d}", "individual", False, "KR", None, gone, False, None, gone, date(2020, 1, 1))
 
 
-def _profiles(accounts: int) -> Iterator[tuple[object, ...]]:
-    for number in range(accounts):
-        yield (f"acct_{number:08d}", f"login-{number}", f"p{number}@example.com", None, f"Sample {number}", None, None)
+def _profiles(first: int, accounts: int) -> Iterator[tuple[object, ...]]:
+    for n in range(first, first + accounts):
+        yield (f"acct_{n:08d}", f"login-{n}", f"p{n}@example.com", None, f"Sample {n}", None, None)
