@@ -39,6 +39,7 @@ class Stack:
 
     def __init__(self, root: Path, local: Path | None = None) -> None:
         self.root = root
+        self.dags = root / "dags"
         self.local = local or root / ".local"
         self.local.mkdir(exist_ok=True)
         self.local.chmod(0o755)

@@ -15,7 +15,7 @@ from uuid import UUID
 import yaml
 from sqlalchemy import Engine, update
 
-from include import database, processors
+from include import processors
 from include.accounts import Accounts
 from include.database import disposal
 from include.disposals import Context, approving, begin_run
@@ -25,17 +25,10 @@ from include.keys import LocalWrapper
 from include.policy import schedule
 from tests.bench.frame import Bench
 from tests.bench.planning import load
+from tests.bench.registry import PLACE, register
 
-PLACE = "sixcalls"
-PLACES = Path(__file__).parent / "places"
 BRAKE = {"first_nights": 5000, "always_under": 500, "schedule_change": 500}
 """The most a schedule may say; a night of more new disposals asks a second person, whom the benchmark plays."""
-
-
-def register() -> None:
-    """Add the bench's folder to the registry of processors; a second time nothing changes."""
-    if str(PLACES) not in processors.__path__:
-        processors.__path__.append(str(PLACES))
 
 
 def write_schedule(folder: Path, **settings: Any) -> Path:
@@ -99,6 +92,19 @@ class Night:
         return found.planned
 
 
+def context_on(engine: Engine, known: schedule.Schedule, day: date, accounts: Engine | None = None) -> Context:
+    """Return a night's context on our database; without `accounts` for what does not read the company's."""
+    return Context(
+        engine=engine,
+        accounts=Accounts(accounts or engine, known.processors["own_database"].settings),
+        schedule=known,
+        tags=SubjectTags({str(y): bytes([y % 256]) * 32 for y in range(2024, 2030)}),
+        wrapper=LocalWrapper(bytes(range(32))),
+        as_of=day,
+        dag_id="nightly_retention",
+    )
+
+
 @contextmanager
 def night(bench: Bench, count: int, day: date, path: Path) -> Iterator[Night]:
     """Yield a night over `count` accounts that ended yesterday, under the schedule at `path`."""
@@ -106,17 +112,6 @@ def night(bench: Bench, count: int, day: date, path: Path) -> Iterator[Night]:
     known = schedule.load(path, processors=processors.names())
     with bench.database() as engine, bench.database(template="template0") as accounts:
         ended_yesterday(accounts, day, count)
-        context = Context(
-            engine=engine,
-            accounts=Accounts(accounts, known.processors["own_database"].settings),
-            schedule=known,
-            tags=SubjectTags({str(y): bytes([y % 256]) * 32 for y in range(2024, 2030)}),
-            wrapper=LocalWrapper(bytes(range(32))),
-            as_of=day,
-            dag_id="nightly_retention",
-        )
+        context = context_on(engine, known, day, accounts)
         approve(context)
         yield Night(replace(context, run_id=begin_run(context, airflow_run_id="bench")), accounts)
-
-
-__all__ = ["PLACE", "PLACES", "Night", "approve", "database", "ended_yesterday", "night", "register", "write_schedule"]

@@ -16,8 +16,9 @@ from include.connections import Connection
 from include.database import disposal, entry
 from include.disposals import advance_batch, locate_batch, make_batches
 from include.processors import Site, load
-from tests.bench.company import PLACE, Night, night, write_schedule
+from tests.bench.company import Night, night, write_schedule
 from tests.bench.frame import Bench
+from tests.bench.registry import PLACE
 from tests.bench.rows import Row, say
 from tests.bench.sixcalls_server import served
 

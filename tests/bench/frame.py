@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -14,6 +15,9 @@ from sqlalchemy import Engine
 from include import database
 from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
 from tests.bench.rows import Row
+
+if TYPE_CHECKING:
+    from tests.bench.airflow import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Sizes:
     verify_points: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
     archived: int = 10_000
     nights: tuple[int, int] = (1_000, 10_000)
+    night_repeat: int = 1
     empty_nights: int = 3
     batches: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
 
@@ -51,6 +56,8 @@ class Bench:
 
     def __init__(self, sizes: Sizes, stack: ExitStack) -> None:
         self.sizes, self._stack = sizes, stack
+        self.counted: dict[int, int] = {}
+        """Task instances of the nights that ran, by subjects."""
 
     @cached_property
     def folder(self) -> Path:
@@ -76,6 +83,13 @@ class Bench:
         for bucket in ("archive", "evidence"):
             server.create_bucket(bucket, lock=True)
         return server
+
+    @cached_property
+    def airflow(self) -> Running:
+        """An Airflow of this run, started by the first line that needs it."""
+        from tests.bench.airflow import running
+
+        return self._stack.enter_context(running(self.folder / "airflow"))
 
     @contextmanager
     def database(self, *, template: str = "template_retention") -> Iterator[Engine]:

@@ -6,14 +6,21 @@ from tests.bench.archiving import archive_write
 from tests.bench.engine import engine_subjects_per_s
 from tests.bench.evidence import evidence_seal, evidence_verify
 from tests.bench.frame import Line
+from tests.bench.nights import airflow_subjects_per_s_1k, airflow_subjects_per_s_10k, empty_night, task_instances
 from tests.bench.planning import plan_1m
+from tests.bench.quotas import quota_use
 
 LINES: dict[str, Line] = {
     "plan_1m": plan_1m,
     "engine_subjects_per_s": engine_subjects_per_s,
+    "quota_use": quota_use,
     "evidence_seal": evidence_seal,
     "evidence_verify": evidence_verify,
     "archive_write": archive_write,
+    "empty_night": empty_night,
+    "airflow_subjects_per_s_1k": airflow_subjects_per_s_1k,
+    "airflow_subjects_per_s_10k": airflow_subjects_per_s_10k,
+    "task_instances": task_instances,
 }
 
 

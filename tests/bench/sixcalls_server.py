@@ -66,7 +66,7 @@ class Place:
             "ratelimit-limit": str(self.limit),
             "ratelimit-remaining": str(left),
             "ratelimit-reset": str(int(reset) + 1),
-        }  # noqa: E501
+        }
         if self.used > self.limit:
             self.refused += 1
             said["Retry-After"] = f"{reset:.1f}"
