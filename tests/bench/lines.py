@@ -9,10 +9,12 @@ from tests.bench.frame import Line
 from tests.bench.nights import airflow_subjects_per_s_1k, airflow_subjects_per_s_10k, empty_night, task_instances
 from tests.bench.planning import plan_1m
 from tests.bench.quotas import quota_use
+from tests.bench.real import real_processors
 
 LINES: dict[str, Line] = {
     "plan_1m": plan_1m,
     "engine_subjects_per_s": engine_subjects_per_s,
+    "real_processors": real_processors,
     "quota_use": quota_use,
     "evidence_seal": evidence_seal,
     "evidence_verify": evidence_verify,
