@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ ASKS = "approve_plan"
 
 def shape(dag: Any) -> list[dict[str, Any]]:
     """Return the DAG's tasks in an order in which each comes after what it waits for."""
+    waits = {task.task_id: task.upstream_task_ids for task in dag.tasks}
     return [
         {
             "task_id": _name(node.task_id),
@@ -21,7 +23,7 @@ def shape(dag: Any) -> list[dict[str, Any]]:
             "skips": node.task_id == ASKS,
             "mapped_over": _name(f"{node.task_group.group_id}.batches") if node.is_mapped else None,
         }
-        for node in dag.topological_sort()
+        for node in (dag.task_dict[t] for t in TopologicalSorter(waits).static_order())
     ]
 
 
