@@ -159,13 +159,31 @@ class Night:
         self.company.dispose()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one night took at one processor: its calls, in all and by quota, over that night's subjects."""
+
+    place: Place
+    calls: Counter[str]
+
+
 def real_processors(bench: Bench) -> list[Row]:
-    """Report one row a processor: subjects a second against its stand-in, and what it would cost at the vendor."""
-    stack = RealStack(ROOT, _folder(bench))
+    """Report one row a processor: subjects a second against its stand-in, and what each costs at the vendor.
+
+    Two nights of different size tell what a night costs anyhow from what every further subject adds.
+    """
+    small, large = (_night(bench, count) for count in (max(bench.sizes.real // 4, 10), bench.sizes.real))
+    return [_row(name, small[name], seen) for name, seen in sorted(large.items()) if seen.place.subjects]
+
+
+def _night(bench: Bench, count: int) -> dict[str, Seen]:
+    folder = bench.folder / f"real-{count}"
+    folder.mkdir()
+    stack = RealStack(ROOT, folder)
     try:
-        say("  PostgreSQL, S3 and the stand-ins start; a company is seeded")
+        say(f"  PostgreSQL, S3 and the stand-ins start; a company of {count} accounts is seeded")
         stack.start_servers()
-        night = Night(stack, bench.sizes.real)
+        night = Night(stack, count)
         night.seed()
         before = night.requests()
         night.run()
@@ -173,26 +191,27 @@ def real_processors(bench: Bench) -> list[Row]:
         night.close()
     finally:
         stack.stop()
-    rows = []
-    for name, place in sorted(night.places.items()):
-        if not place.subjects:
-            continue
-        quotas = {q: n for (p, q), n in night.reserved.items() if p == name}
-        calls = after[name] - before[name] if name in after else 0
-        reported: dict[str, Any] = {
-            "subjects": place.subjects,
-            "calls": calls,
-            "calls_per_subject": round(calls / place.subjects, 2),
-            "reserved_per_subject": {q: round(n / place.subjects, 2) for q, n in sorted(quotas.items())},
-            "cpu_s_per_subject": round(place.cpu / place.subjects, 4),
-        }
-        value = place.subjects / place.wall
-        rows.append(Row(f"engine_{name}", value, "subjects/s", None, None, "", None, (), reported, SEED))
-        say(f"  {name}: {value:.1f} subjects/s, {reported['calls_per_subject']} calls a subject")
-    return rows
+    found = {}
+    for name, place in night.places.items():
+        calls = Counter({q: n for (p, q), n in night.reserved.items() if p == name})
+        calls["all"] = after.get(name, 0) - before.get(name, 0)
+        found[name] = Seen(place, calls)
+    return found
 
 
-def _folder(bench: Bench) -> Path:
-    folder = bench.folder / "real"
-    folder.mkdir()
-    return folder
+def _row(name: str, small: Seen, large: Seen) -> Row:
+    place, further = large.place, max(large.place.subjects - small.place.subjects, 1)
+    value = place.subjects / place.wall
+    each = {q: max(round((n - small.calls[q]) / further, 3), 0.0) for q, n in sorted(large.calls.items())}
+    reported: dict[str, Any] = {
+        "subjects": [small.place.subjects, place.subjects],
+        "calls": [small.calls["all"], large.calls["all"]],
+        "calls_of_each_further_subject": each,
+        "calls_of_a_night_anyhow": {
+            q: max(round(n - each[q] * place.subjects, 1), 0.0) for q, n in sorted(large.calls.items())
+        },
+        "cpu_s_per_subject": round(place.cpu / place.subjects, 4),
+        "batch_size": processors.load(name).batch_size,
+    }
+    say(f"  {name}: {value:.1f} subjects/s, {each['all']} calls a further subject")
+    return Row(f"engine_{name}", value, "subjects/s", None, None, "", None, (), reported, SEED)
