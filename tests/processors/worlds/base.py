@@ -108,6 +108,8 @@ class World:
         self.others: dict[str, str] = {}
         self.known: dict[str, Identifiers] = {}
         self.liar: Liar | None = None
+        self.via: str | None = None
+        """An address in front of the place, through which the processor goes instead."""
 
     # -- making it -------------------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -178,7 +180,10 @@ class World:
 
     def processor(self) -> ProcessorContract:
         """Return the processor, made anew as in every task."""
-        site = Site(self.connection(), self.settings(), self.today, accounts=self.accounts_engine())
+        connection = self.connection()
+        if self.via:
+            connection = replace(connection, extra={**connection.extra, "endpoint_url": self.via})
+        site = Site(connection, self.settings(), self.today, accounts=self.accounts_engine())
         return load(self.name)(site)
 
     def move(self, day: date) -> None:
