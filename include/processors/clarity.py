@@ -72,7 +72,13 @@ class Processor:
         except (RateLimited, Unreachable):
             return
         except Declined as declined:
-            raise Refused(self.name, "request_refused", status=declined.status) from None
+            raise Refused(
+                self.name,
+                "request_refused",
+                status=declined.status,
+                request_id=declined.request_id,
+                advice=f"Check endpoint and token of the connection {self.name}.",
+            ) from None
 
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
         """Return whether each account could have been recorded, and until when."""
