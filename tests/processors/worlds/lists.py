@@ -13,6 +13,7 @@ from tests.processors.worlds.base import (
     BETWEEN,
     ENDED,
     NEIGHBOURS,
+    ON,
     TARGET,
     Act,
     HttpWorld,
@@ -152,6 +153,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         "recorded": "expires_by_processor:not_deleted_by_us",
         "withdrew, and the site stopped": "expires_by_processor:not_deleted_by_us",
         "withdrew, and the site still sends": "awaiting:collection_not_stopped",
+        "left, and the site still sends": "awaiting:collection_not_stopped",
         "never recorded": "confirmed_absent:none_located",
     }
     without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY}
@@ -179,7 +181,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         if variant != "never recorded":
             row = {
                 "account_id": person.account_id,
-                "last_seen_on": ENDED,
+                "last_seen_on": ON if variant == "left, and the site still sends" else ENDED,
                 "consent_denied": variant == "withdrew, and the site stopped",
             }
             add_rows(self.accounts, "clarity_identity", row)
