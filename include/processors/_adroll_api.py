@@ -38,7 +38,8 @@ class Lists:
         self._advertisable = connection.require("advertisable")
         self._api = JsonApi(
             name=NAME,
-            base_url=connection.endpoint_url or HOST,
+            host=HOST,
+            endpoint_url=connection.endpoint_url,
             headers={"Authorization": f"Token {connection.password}"},
             params={"apikey": connection.require("apikey")},
             reserve=site.reserve,

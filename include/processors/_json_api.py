@@ -44,10 +44,14 @@ class Declined(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JsonApi:
-    """Calls to one vendor; `unknown_wait` is assumed where a 429 does not say for how long."""
+    """Calls to one vendor; `unknown_wait` is assumed where a 429 does not say for how long.
+
+    With an `endpoint_url` everything goes there and nowhere else, not even to the machine's proxy.
+    """
 
     name: str
-    base_url: str
+    host: str
+    endpoint_url: str | None
     headers: Mapping[str, str] = field(repr=False)
     reserve: Callable[[str, int], float]
     quota: str
@@ -98,13 +102,14 @@ class JsonApi:
         try:
             with httpx.stream(
                 method,
-                self.base_url + path,
+                (self.endpoint_url or self.host) + path,
                 params={**self.params, **params},
                 json=body,
                 headers=dict(self.headers),
                 timeout=TIMEOUT_SECONDS,
                 follow_redirects=False,
                 verify=_certificates(),
+                trust_env=self.endpoint_url is None,
             ) as reply:
                 content = bytearray()
                 for some in reply.iter_bytes():

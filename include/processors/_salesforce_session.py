@@ -31,6 +31,8 @@ TRIES, PAUSE, PATIENCE = 3, 0.2, 5.0
 """How often a read is asked again, after how many seconds, and how long a short limit is sat out in place."""
 QUERY_SECONDS = 125.0
 """Seconds to wait for an answer: a query may run for two minutes before it is given up (SOQL limits)."""
+HOSTS = re.compile(r"([a-z0-9-]+\.)+(salesforce|force|cloudforce)\.(com|mil)(:443)?", re.IGNORECASE)
+"""Where the token of a login may be sent, whatever address the login's answer names."""
 CODE = re.compile(r"[A-Z][A-Z0-9_]{2,59}")
 BULK_CODES = frozenset(
     {
@@ -174,6 +176,9 @@ class Session:
                 return Salesforce(**credentials, version=version, session=self._session(), object_pairs_hook=dict)
 
         self._sf = self._guard(log_in)
+        if not self._connection.endpoint_url and not HOSTS.fullmatch(str(self._sf.sf_instance)):
+            self._sf = None
+            raise Refused(NAME, "foreign_host", advice="The login led to a host that is not Salesforce's.")
         self._sf._salesforce_login_partial = None  # its own refresh can loop for ever; ours logs in once
 
     def token_bytes(self) -> int:

@@ -61,7 +61,8 @@ class Processor:
         )
         self._api = JsonApi(
             name=self.name,
-            base_url=connection.endpoint_url or HOST,
+            host=HOST,
+            endpoint_url=connection.endpoint_url,
             headers={"Authorization": f"Bearer {connection.password}"},
             reserve=lambda _quota, _calls: 0.0,
             quota="export",
@@ -139,7 +140,7 @@ class Processor:
             until=gone_from(newest),
             basis="clarity_retention_13_months",
             count=1,
-            exceptions=tuple({"item": what, "until": gone_from(newest, kept)} for what, kept in LAPSES),
+            exceptions=tuple({"item": what, "until": gone_from(newest, kept).isoformat()} for what, kept in LAPSES),
             locator=locator,
             verify_method="own_register",
         )

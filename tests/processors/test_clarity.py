@@ -131,12 +131,12 @@ def test_withdrawn_consent_waits_until_the_site_stopped_sending(accounts: Engine
 def test_every_date_of_the_vendors_schedule_is_stated(accounts: Engine, clarity: Serving) -> None:
     place = processor(accounts, clarity)
     (result,) = place.read_back([located(place, "1")])  # seen last on 2026-01-31
-    assert {e["item"]: e["until"] for e in result.exceptions} == {
+    assert {e["item"]: date.fromisoformat(e["until"]) for e in result.exceptions} == {
         "playback": date(2026, 3, 3),
         "clicks_and_heatmaps": date(2027, 3, 1),
         "labelled_and_favourite_recordings": date(2027, 3, 1),
     }
-    assert result.until == max(e["until"] for e in result.exceptions)
+    assert result.until == date.fromisoformat(max(e["until"] for e in result.exceptions))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 Headers = tuple[tuple[str, str], ...]
-HOUR = 3600
+NAME = "wire"
+"""How its threads are called, so that what they connect to is told apart from what a processor does."""
 PAGE = b"<!doctype html><html><body><h1>Just a moment</h1></body></html>"
 
 
@@ -264,15 +266,20 @@ class Script:
 class Wire:
     """A running proxy to `upstream`; redirections of its own lead to `elsewhere`."""
 
-    def __init__(self, upstream: str, elsewhere: str, script: Script) -> None:
+    def __init__(
+        self, upstream: str, elsewhere: str, script: Script, *, prefix: str = "",
+        before: Callable[[bytes], bytes] = lambda raw: raw, after: Callable[[Reply], Reply] = lambda reply: reply,
+    ) -> None:  # fmt: skip
+        """Stand before `upstream`, at an address that ends in `prefix`; `before` and `after` edit what passes."""
+        self._prefix, self._before, self._after = prefix.encode(), before, after
         parts = urlsplit(upstream)
         self.upstream = (parts.hostname or "", parts.port or 80)
         self.elsewhere, self.script = elsewhere, script
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{parts.path}"
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{prefix}{parts.path}"
         self.remembered: list[Reply] = []
         self.late: list[bytes] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True, name=NAME).start()
 
     def close(self) -> None:
         """Stop listening."""
@@ -284,7 +291,7 @@ class Wire:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True, name=NAME).start()
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection, connection.makefile("rb") as reader:
@@ -324,14 +331,19 @@ class Wire:
 
     def _forward(self, raw: bytes) -> Reply:
         with socket.create_connection(self.upstream, timeout=60) as upstream, upstream.makefile("rb") as reader:
-            upstream.sendall(raw)
-            return read_reply(reader, head_only=raw.startswith(b"HEAD "))
+            if self._prefix:
+                method, path, rest = raw.split(b" ", 2)
+                if not path.startswith(self._prefix):
+                    return Reply(404, (("Content-Type", "text/html"),), PAGE)
+                raw = b" ".join((method, path.removeprefix(self._prefix), rest))
+            upstream.sendall(self._before(raw))
+            return self._after(read_reply(reader, head_only=raw.startswith(b"HEAD ")))
 
 
 @contextlib.contextmanager
-def wired(upstream: str, elsewhere: str, script: Script) -> Iterator[Wire]:
+def wired(upstream: str, elsewhere: str, script: Script, **edits: Any) -> Iterator[Wire]:
     """Yield a running proxy."""
-    wire = Wire(upstream, elsewhere, script)
+    wire = Wire(upstream, elsewhere, script, **edits)
     try:
         yield wire
     finally:
