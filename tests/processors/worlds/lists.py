@@ -30,9 +30,11 @@ NOTHING_BETWEEN = dict.fromkeys(
     ("html", "broken_once", "broken_long", "not_ours", "garbage", "redirect"),
     "no vendor is called, and no web page answers",
 )
+NO_MERGE = {"merged": "a list of the company's own; the vendor merges nothing"}
+NO_VALUE = {"value_refused": "nothing is overwritten here"}
 NO_ODDITY = {"oddities": "nothing known beyond the other cases"}
 NO_ACT = dict.fromkeys(
-    ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash"),
+    ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash", "value_refused"),
     "there is no act: nothing is changed here by a program",
 )
 
@@ -60,6 +62,7 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
         ),
         Act("strike off the register", "SQL", "DELETE"),
     )
+    without: ClassVar[dict[str, str]] = {**NO_MERGE, **NO_VALUE}
     oddities = {"append": "the post appends instead of replacing", "stale": "the count is that of before the post"}
     lied_about = ("audience_member",)
     deletes = "memberships: the list is posted again without everybody who leaves, then the register's rows go"
@@ -156,7 +159,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         "left, and the site still sends": "awaiting:collection_not_stopped",
         "never recorded": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY}
+    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY, **NO_MERGE}
     heedless: ClassVar[dict[str, str]] = dict.fromkeys(
         ("rate_seconds", "rate_date", "rate_bare", "html", "broken_once", "broken_long", "not_ours", "garbage"),
         "the one call proves the token and nothing about a person; no disposal waits for it",
@@ -224,7 +227,7 @@ class PaperWorld(DatabaseWorld):
         "in two boxes": "manual_pending:paper_destruction_order",
         "in no box": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, **NOTHING_BETWEEN}
+    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, **NOTHING_BETWEEN, **NO_MERGE}
     deletes = "nothing: a person shreds or burns, with a witness"
     anonymises = "nothing"
     reads = "the company's register of boxes; the proof is the signed report"
