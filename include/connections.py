@@ -147,7 +147,11 @@ def connect(connection: Connection) -> Engine:
 
 
 def s3_client(connection: Connection) -> BaseClient:
-    """Return a boto3 S3 client; credentials empty means the machine's own role."""
+    """Return a boto3 S3 client; credentials empty means the machine's own role.
+
+    With an `endpoint_url` its requests go there, past the machine's proxy too. Only where that role comes from (the
+    instance's metadata, STS) is asked elsewhere, and not at all when the connection has login and password.
+    """
     import boto3
     from botocore.config import Config
 
@@ -161,6 +165,7 @@ def s3_client(connection: Connection) -> BaseClient:
             connect_timeout=TIMEOUT_SECONDS,
             read_timeout=TIMEOUT_SECONDS,
             retries={"max_attempts": 2, "mode": "standard"},
+            proxies={} if connection.endpoint_url else None,
             s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
         ),
     )

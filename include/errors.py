@@ -76,9 +76,16 @@ class RateLimited(ProcessorError):
     """The processor asked us to wait `retry_after` seconds."""
 
     def __init__(
-        self, processor: str, *, retry_after: float, code: str = "rate_limited", status: int | None = 429
+        self,
+        processor: str,
+        *,
+        retry_after: float,
+        code: str = "rate_limited",
+        status: int | None = 429,
+        request_id: str | None = None,
     ) -> None:
-        super().__init__(processor, code, status=status, advice=f"Waits {retry_after:.0f} s, then tries again.")
+        advice = f"Waits {retry_after:.0f} s, then tries again."
+        super().__init__(processor, code, status=status, request_id=request_id, advice=advice)
         self.retry_after = retry_after
 
 

@@ -28,6 +28,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_.:-]{0,79}|[A-Z][A-Za-z_]{0,79}")
 _SCHEDULE_ID = re.compile(r"[HRCQVO]-\d{1,2}[a-z]?")
 _REQUEST_ID = re.compile(
     r"req_[A-Za-z0-9]{8,40}|(?=\d*[A-Fa-f])([0-9A-F]{16,64}|[0-9a-f]{16,64})|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|(?=\d*[a-f])[0-9a-f]{16}-[A-Z]{3}|(?=([A-Z]*\d){2})(?=(\d*[A-Z]){4})[0-9A-Z]{16}"
 )
 _PHONE = re.compile(r"\d[\d.:_-]{6,}\d")
 
@@ -43,7 +44,7 @@ def is_code(value: str) -> bool:
 
 
 def is_request_id(value: str) -> bool:
-    """Return whether `value` has the shape of a vendor's request id: hexadecimal, a UUID, or `req_…`.
+    """Return whether `value` has the shape of a vendor's request id: hexadecimal, a UUID, `req_…` or one of S3's.
 
     No telephone number, card number, name or address has one of these shapes.
     """

@@ -38,7 +38,8 @@ class Lists:
         self._advertisable = connection.require("advertisable")
         self._api = JsonApi(
             name=NAME,
-            base_url=connection.endpoint_url or HOST,
+            host=HOST,
+            endpoint_url=connection.endpoint_url,
             headers={"Authorization": f"Token {connection.password}"},
             params={"apikey": connection.require("apikey")},
             reserve=site.reserve,
@@ -93,7 +94,7 @@ class Lists:
         except Declined as declined:
             if declined.shaped:
                 raise
-            raise Unreachable(NAME, "odd_answer", status=declined.status) from None
+            raise Unreachable(NAME, "odd_answer", status=declined.status, request_id=declined.request_id) from None
 
 
 def _path(segment_id: str) -> str:
@@ -125,11 +126,12 @@ def _absent(declined: Declined) -> bool:
 
 def _refused(declined: Declined) -> Refused | Unreachable:
     if not declined.shaped:
-        return Unreachable(NAME, "odd_answer", status=declined.status)
+        return Unreachable(NAME, "odd_answer", status=declined.status, request_id=declined.request_id)
     forbidden = any(isinstance(c, int) and c & FORBIDDEN for c in declined.codes)
     return Refused(
         NAME,
         "forbidden" if forbidden else "request_refused",
         status=declined.status,
+        request_id=declined.request_id,
         advice=f"Check endpoint, key and advertisable of the connection {NAME}.",
     )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.connections import TIMEOUT_SECONDS
 from include.errors import RateLimited, Refused, Unreachable
+from include.processors._answers import request_id as named
 
 if TYPE_CHECKING:
     import httpx
@@ -34,17 +35,23 @@ MOST_BYTES = 64 * 2**20
 class Declined(Exception):
     """The vendor refused one request (a 4xx about the request itself); `codes` are the error codes of its body."""
 
-    def __init__(self, status: int, codes: tuple[int | str, ...], *, shaped: bool) -> None:
+    def __init__(
+        self, status: int, codes: tuple[int | str, ...], *, shaped: bool, request_id: str | None = None
+    ) -> None:
         super().__init__(f"HTTP {status}")
-        self.status, self.codes, self.shaped = status, codes, shaped
+        self.status, self.codes, self.shaped, self.request_id = status, codes, shaped, request_id
 
 
 @dataclass(frozen=True, slots=True)
 class JsonApi:
-    """Calls to one vendor; `unknown_wait` is assumed where a 429 does not say for how long."""
+    """Calls to one vendor; `unknown_wait` is assumed where a 429 does not say for how long.
+
+    With an `endpoint_url` everything goes there and nowhere else, not even to the machine's proxy.
+    """
 
     name: str
-    base_url: str
+    host: str
+    endpoint_url: str | None
     headers: Mapping[str, str] = field(repr=False)
     reserve: Callable[[str, int], float]
     quota: str
@@ -95,13 +102,14 @@ class JsonApi:
         try:
             with httpx.stream(
                 method,
-                self.base_url + path,
+                (self.endpoint_url or self.host) + path,
                 params={**self.params, **params},
                 json=body,
                 headers=dict(self.headers),
                 timeout=TIMEOUT_SECONDS,
                 follow_redirects=False,
                 verify=_certificates(),
+                trust_env=self.endpoint_url is None,
             ) as reply:
                 content = bytearray()
                 for some in reply.iter_bytes():
@@ -114,9 +122,10 @@ class JsonApi:
 
     def _read(self, reply: httpx.Response, content: bytes) -> Any:
         """Return a successful body; raise what the status means."""
-        status, request_id = reply.status_code, reply.headers.get("X-Request-Id")
+        status, request_id = reply.status_code, named(reply.headers)
         if status == 429:
-            raise RateLimited(self.name, retry_after=retry_after(reply.headers.get("Retry-After"), self.unknown_wait))
+            wait = retry_after(reply.headers.get("Retry-After"), self.unknown_wait)
+            raise RateLimited(self.name, retry_after=wait, request_id=request_id)
         if status in (401, 403):
             raise Refused(
                 self.name,
@@ -134,7 +143,7 @@ class JsonApi:
             body = None
         errors = body.get("errors") if isinstance(body, dict) else None
         if 400 <= status < 500 or (200 <= status < 300 and errors):
-            raise Declined(status, _codes(errors), shaped=isinstance(errors, list))
+            raise Declined(status, _codes(errors), shaped=isinstance(errors, list), request_id=request_id)
         if not 200 <= status < 300:
             word = "server_error" if status >= 500 else "odd_answer"
             raise Unreachable(self.name, word, status=status, request_id=request_id)

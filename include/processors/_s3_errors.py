@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
+from include.processors._answers import request_id as named
 from include.processors._json_api import retry_after
 from include.processors._s3_places import Place
 
@@ -75,19 +77,26 @@ def _error(place: Place, code: str, status: int | None, meta: dict[str, Any]) ->
         )
     if code in ELSEWHERE:
         return _elsewhere(place)
+    request_id = named({"x-amz-request-id": str(meta.get("RequestId") or ""), **meta.get("HTTPHeaders", {})})
     if code in SLOW or status == 429:
         wait = retry_after(meta.get("HTTPHeaders", {}).get("retry-after"), 30.0)
-        return RateLimited(NAME, retry_after=wait, status=status)
-    request_id = str(meta.get("RequestId") or "") or None
+        return RateLimited(NAME, retry_after=wait, status=status, request_id=request_id)
+    host = _host(meta)
     if code in DENIED | CLIENT or status in (401, 403):
         word = "forbidden" if code in DENIED else "unauthorized"
-        advice = f"Check key and rights of the connection {place.connection or NAME} on bucket {place.bucket}."
+        advice = f"Check key and rights of the connection {place.connection or NAME} on bucket {place.bucket}.{host}"
         return Refused(NAME, word, status=status, request_id=request_id, advice=advice)
     if code in UNFIT:
-        advice = f"Bucket {place.bucket} does not take this request."
+        advice = f"Bucket {place.bucket} does not take this request.{host}"
         return Refused(NAME, "request_refused", status=status, request_id=request_id, advice=advice)
     word = "server_error" if status and status >= 500 else "odd_answer"
-    return Unreachable(NAME, word, status=status, request_id=request_id)
+    return Unreachable(NAME, word, status=status, request_id=request_id, advice=host.strip())
+
+
+def _host(meta: dict[str, Any]) -> str:
+    """Return the second id AWS's support asks for; it names a machine, and goes into the message only."""
+    found = str(meta.get("HostId") or meta.get("HTTPHeaders", {}).get("x-amz-id-2") or "")
+    return f" x-amz-id-2 {found}" if re.fullmatch(r"[A-Za-z0-9+/=]{20,120}", found) else ""
 
 
 def _elsewhere(place: Place) -> ConfigurationError:

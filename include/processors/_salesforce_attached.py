@@ -91,8 +91,8 @@ class Attached(Placing):
         account = self.known[kind].get(to_18(str(row["Id"])))
         if account is None:
             return
-        others = [i for k, i in parents if i.startswith(PREFIXES.get(k, " ")) and i not in self.known[k]]
-        if others and not row.get("IsDeleted"):
+        others = [(k, i) for k, i in parents if i.startswith(PREFIXES.get(k, " ")) and i not in self.known[k]]
+        if not row.get("IsDeleted") and self._others(others):
             self._residue([account], kind, row)
         else:
             self._claim(account, kind, row, KNOWN)
@@ -115,6 +115,10 @@ class Attached(Placing):
     def _custom(self, custom: CustomObject, rows: Mapping[str, Mapping[str, Any]]) -> None:
         kind, references = custom.name, tuple(custom.parents)
         persons = self._persons([linked(row, references) for row in rows.values()])
+        people = {i: self._parents(linked(row, references), persons) for i, row in rows.items()}
+        self._others(
+            p for some in people.values() if len(some) > 1 and any(i in self.parents[k] for k, i in some) for p in some
+        )  # all at once
         for row in rows.values():
             if not self._referred(kind, row, references, persons):
                 self._addressed(kind, row, self._parents(linked(row, references), persons), custom.emails)

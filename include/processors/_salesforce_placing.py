@@ -8,7 +8,7 @@ from typing import Any
 from include.processors._salesforce_layout import REQUIRED
 from include.processors._salesforce_owners import CUSTOMER, KNOWN, NAMELESS, PREFIXES, Owners, digits, fold
 from include.processors._salesforce_session import Rejected
-from include.processors._salesforce_soql import Selection, Test, to_18
+from include.processors._salesforce_soql import ID, Selection, Test, to_18
 
 
 class Placing(Owners):
@@ -18,6 +18,7 @@ class Placing(Owners):
         super().__init__(*arguments)
         self._asked: set[str] = set()
         self._is_person: dict[str, bool] = {}
+        self._alive: dict[str, bool] = {}
 
     def _select(self, kind: str, columns: Sequence[str], *tests: Test) -> dict[str, dict[str, Any]]:
         """Return rows of an object, and those known before."""
@@ -72,6 +73,19 @@ class Placing(Owners):
             self._is_person |= {to_18(i): bool(row.get("IsPersonAccount")) for i, row in rows.items()}
         return {i for i in accounts if self._is_person.get(i)}
 
+    def _others(self, people: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of these records that are live and not ours.
+
+        A record that still refers to one which went with this disposal (the twin of a person account, a second contact)
+        does not thereby hold another person.
+        """
+        strangers = [(k, i) for k, i in people if i not in self.parents[k] and i not in self.known[k]]
+        for kind in dict.fromkeys(k for k, i in strangers if i not in self._alive):
+            ids = sorted({i for k, i in strangers if k == kind and i not in self._alive and ID.fullmatch(i)})
+            found = self.client.select(kind, ["Id", "IsDeleted"], Test("Id", ids))
+            self._alive |= dict.fromkeys(ids, False) | {to_18(i): not r.get("IsDeleted") for i, r in found.items()}
+        return [(k, i) for k, i in strangers if self._alive.get(i)]
+
     def _ours(self, identifiers: Iterable[str]) -> bool:
         return any(i in self.parents[k] for i in identifiers for k in ("Contact", "Lead", "Case", "Account"))
 
@@ -107,7 +121,9 @@ class Placing(Owners):
         self, kind: str, row: Mapping[str, Any], parents: Sequence[tuple[str, str]], emails: Sequence[str]
     ) -> None:
         before = self.known[kind].get(to_18(str(row["Id"])))
-        if before and (row.get("IsDeleted") or any(i in self.known[k] for k, i in parents)):
+        if before and (
+            row.get("IsDeleted") or any(i in self.known[k] for k, i in parents) or not self._others(parents)
+        ):
             self._claim(before, kind, row, KNOWN)
             return
         if before:  # somebody gave it to another person after we had found it
@@ -126,7 +142,7 @@ class Placing(Owners):
         mine = [self.parents[k][i] for k, i in people if i in self.parents[k]]
         if not mine:
             return False
-        if len(mine) < len(people):
+        if len(mine) < len(people) and self._others(people):
             self._residue({owner for owner, _dataset in mine}, kind, row)
         else:
             self._claim(mine[0][0], kind, row, mine[0][1])

@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from include.connections import TIMEOUT_SECONDS, Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
+from include.processors._answers import request_id
 
 T = TypeVar("T")
 NAME = "salesforce"
@@ -30,7 +31,8 @@ TRIES, PAUSE, PATIENCE = 3, 0.2, 5.0
 """How often a read is asked again, after how many seconds, and how long a short limit is sat out in place."""
 QUERY_SECONDS = 125.0
 """Seconds to wait for an answer: a query may run for two minutes before it is given up (SOQL limits)."""
-REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+HOSTS = re.compile(r"([a-z0-9-]+\.)+(salesforce|force|cloudforce)\.(com|mil)(:443)?", re.IGNORECASE)
+"""Where the token of a login may be sent, whatever address the login's answer names."""
 CODE = re.compile(r"[A-Z][A-Z0-9_]{2,59}")
 BULK_CODES = frozenset(
     {
@@ -174,6 +176,9 @@ class Session:
                 return Salesforce(**credentials, version=version, session=self._session(), object_pairs_hook=dict)
 
         self._sf = self._guard(log_in)
+        if not self._connection.endpoint_url and not HOSTS.fullmatch(str(self._sf.sf_instance)):
+            self._sf = None
+            raise Refused(NAME, "foreign_host", advice="The login led to a host that is not Salesforce's.")
         self._sf._salesforce_login_partial = None  # its own refresh can loop for ever; ours logs in once
 
     def token_bytes(self) -> int:
@@ -197,7 +202,11 @@ class Session:
         except Expired:
             self._sf = None
         raise Refused(
-            NAME, "INVALID_SESSION_ID", status=401, advice="A fresh token is refused too: check the API user."
+            NAME,
+            "INVALID_SESSION_ID",
+            status=401,
+            request_id=self._request_id(),
+            advice="A fresh token is refused too: check the API user.",
         )
 
     def _ask(self, work: Callable[[Any], T]) -> T:
@@ -243,7 +252,9 @@ class Session:
         except requests.exceptions.Timeout:
             failure = Unreachable(NAME, "no_answer_in_time")
         except requests.exceptions.RequestException:
-            failure = Unreachable(NAME, "no_answer", status=self._adapter.seen.status or None)
+            failure = Unreachable(
+                NAME, "no_answer", status=self._adapter.seen.status or None, request_id=self._request_id()
+            )
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             failure = self._no_json()
         except Exception as error:
@@ -255,7 +266,9 @@ class Session:
     def _no_json(self) -> ProcessorError:
         if self._adapter.seen.status in {401, 403, 429}:
             return self.failure(None)
-        return Unreachable(NAME, "unexpected_answer", status=self._adapter.seen.status or None)
+        return Unreachable(
+            NAME, "unexpected_answer", status=self._adapter.seen.status or None, request_id=self._request_id()
+        )
 
     def _login_failure(self, code: object) -> ProcessorError:
         status = self._adapter.seen.status
@@ -267,44 +280,48 @@ class Session:
             else "login_refused"
         )
         return Refused(
-            NAME, known, status=status, advice="Check consumer key, secret or key file, and the app's run-as user."
+            NAME,
+            known,
+            status=status,
+            request_id=self._request_id(),
+            advice="Check consumer key, secret or key file, and the app's run-as user.",
         )
 
     def failure(self, content: object) -> ProcessorError:
-        """Translate an error answer; `content` is its parsed body, or text when it was not JSON."""
-        status, first = self._adapter.seen.status, content[0] if isinstance(content, list) and content else content
-        known = first if isinstance(first, Mapping) else {}
+        """Translate an error answer; `content` is its parsed body, or text when it was not JSON.
+
+        Salesforce answers with a list of errors that have codes. Anything else comes from what stands in between: it
+        says nothing about objects, jobs or rows, even with a 404.
+        """
+        status, first = self._adapter.seen.status, content[0] if isinstance(content, list) and content else None
+        known = first if isinstance(first, Mapping) and isinstance(first.get("errorCode"), str) else {}
         code = clean_code(known.get("errorCode", "unrecognised"))
         word = code.upper()
         failure: ProcessorError
-        request_id = self._request_id()
+        named = self._request_id()
         if status == 429 or word == "REQUEST_LIMIT_EXCEEDED" or word in LATER:
             failure = self._limited(code, status, str(known.get("message", "")))
         elif status >= 500 or status in {0, 406, 420} or word in PASSING:
-            failure = Unreachable(NAME, code, status=status or None, request_id=request_id)
+            failure = Unreachable(NAME, code, status=status or None, request_id=named)
         elif status == 401 or word in EXPIRED:
-            failure = Expired(NAME, code, status=status, request_id=request_id)
+            failure = Expired(NAME, code, status=status, request_id=named)
         elif not known and status not in {403, 410, 414, 431}:
-            failure = Unreachable(NAME, "not_json", status=status, request_id=request_id)
+            failure = Unreachable(NAME, "not_json", status=status, request_id=named)
         else:
             advice = "Check the API user's permissions and the API version."
-            failure = Rejected(NAME, code, status=status, request_id=request_id, advice=advice)
+            failure = Rejected(NAME, code, status=status, request_id=named, advice=advice)
         return failure
 
     def _request_id(self) -> str | None:
-        """Return the answer's request id for the vendor's support, where the edge gave one that quotes nobody."""
-        headers = self._adapter.seen.headers
-        found = headers.get("X-SFDC-Request-Id") or headers.get("X-Request-Id") or ""
-        return found if REQUEST_ID.fullmatch(found) else None
+        """Return the last answer's request id, for the vendor's support."""
+        return request_id(self._adapter.seen.headers)
 
     def _limited(self, code: str, status: int, message: str) -> RateLimited:
         """The concurrent limit passes in seconds; the rolling 24-hour limit only with time."""
-        if status == 429:
-            return RateLimited(
-                NAME, retry_after=_retry_after(self._adapter.seen.headers), code="rate_limited", status=429
-            )
         wait = 30.0 if "concurrent" in message.lower() else LONG
-        return RateLimited(NAME, retry_after=wait, code=code, status=status)
+        if status == 429:
+            wait, code = _retry_after(self._adapter.seen.headers), "rate_limited"
+        return RateLimited(NAME, retry_after=wait, code=code, status=status, request_id=self._request_id())
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

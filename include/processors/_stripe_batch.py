@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Protocol, TypeVar
 
 from include.errors import ProcessorError, Unreachable
+from include.processors import Result
 from include.processors._stripe_api import Declined
 
 GIVE_UP_AFTER = 3
@@ -82,11 +83,11 @@ def _one(
     try:
         result = one(item)
     except Declined as declined:
-        result = failed(item, declined.code or "declined", declined.status)
+        result = _named(failed(item, declined.code or "declined", declined.status), declined.request_id)
     except Unreachable as error:
         with tally.lock:
             tally.unreachable, tally.last = tally.unreachable + 1, error
-        results[item.disposal_id] = failed(item, error.code, error.status)
+        results[item.disposal_id] = _named(failed(item, error.code, error.status), error.request_id)
         return
     except ProcessorError as error:
         with tally.lock:
@@ -95,3 +96,8 @@ def _one(
     with tally.lock:
         tally.answered += 1
     results[item.disposal_id] = result
+
+
+def _named(result: R, request_id: str | None) -> R:
+    """Return a result with Stripe's id of the request that failed."""
+    return replace(result, request_id=request_id) if isinstance(result, Result) else result

@@ -298,7 +298,8 @@ class Eraser:
                     code = "cash_balance" if customer.get("cash_balance") else declined.code
                     return Result(
                         work.disposal_id, Outcome.FAILED, code=f"deletion_refused_{code}"[:80],
-                        http_status=declined.status, locator={**work.locator, "deleted": sorted(deleted)},
+                        http_status=declined.status, request_id=declined.request_id,
+                        locator={**work.locator, "deleted": sorted(deleted)},
                         needs_person=bool(customer.get("cash_balance")),
                     )  # fmt: skip
         locator = {**work.locator, "deleted": sorted(deleted)}

@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.errors import ProcessorError, RateLimited, Refused, Unreachable
+from include.processors._answers import request_id as named
 
 NAME = "stripe"
 
 
 class Declined(Exception):
-    """Stripe refused one request about one object (400, 402, 404); only its code is kept."""
+    """Stripe refused one request about one object (400, 402, 404); only its code and request id are kept."""
 
-    def __init__(self, status: int, code: str | None, *, unrecognized: bool = False) -> None:
+    def __init__(
+        self, status: int, code: str | None, *, unrecognized: bool = False, request_id: str | None = None
+    ) -> None:
         super().__init__(f"{status} {code}")
-        self.status, self.code, self.unrecognized = status, code, unrecognized
+        self.status, self.code, self.unrecognized, self.request_id = status, code, unrecognized, request_id
 
     @property
     def missing(self) -> bool:
@@ -45,19 +48,21 @@ def judged(error: Exception, status: int | None, headers: Mapping[str, str]) -> 
     """Return what a failed call means for us: the status decides; the text is looked at here and dropped."""
     import stripe
 
-    request_id = _request_id(headers.get("request-id"))
+    request_id = named(headers)
     code = _code(getattr(error, "code", None)) or _code(getattr(getattr(error, "error", None), "code", None))
     advised = headers.get("stripe-should-retry")
     here = advised != "false"
     if status is None or 300 <= status < 400:
         slow = "Timeout" in type(error.__cause__).__name__
-        return Again(Unreachable(NAME, "timeout" if slow else "no_answer", status=status), here=not slow)
+        return Again(
+            Unreachable(NAME, "timeout" if slow else "no_answer", status=status, request_id=request_id), here=not slow
+        )
     if status in {401, 403}:
         return _refused(error, status, request_id)
     if status == 429 or code == "rate_limit":
         seconds = _seconds(headers.get("retry-after"))
         reason = code if code == "lock_timeout" else _code(headers.get("stripe-rate-limited-reason")) or "rate_limited"
-        limited = RateLimited(NAME, retry_after=seconds or 2.0, code=reason.replace("-", "_"))
+        limited = RateLimited(NAME, retry_after=seconds or 2.0, code=reason.replace("-", "_"), request_id=request_id)
         return Again(limited, seconds=seconds or 1.0, here=here)
     if status == 409:
         return Again(Unreachable(NAME, code or "conflict", status=status, request_id=request_id), here=here)
@@ -81,19 +86,14 @@ def _declined(error: Any, status: int, code: str | None, request_id: str | None)
     unrecognized = status == 404 and code is None and "Unrecognized request URL" in str(error)
     if status == 404 and code != "resource_missing" and not unrecognized:
         return Unreachable(NAME, "not_stripe", status=404, request_id=request_id, advice="Check endpoint_url.")
-    return Declined(
-        status, code or ("unrecognized_url" if unrecognized else "invalid_request"), unrecognized=unrecognized
-    )
+    word = code or ("unrecognized_url" if unrecognized else "invalid_request")
+    return Declined(status, word, unrecognized=unrecognized, request_id=request_id)
 
 
 def _code(value: object) -> str | None:
     """Return a word of the kind Stripe's codes are, or nothing: free text must not reach our logs."""
     good = isinstance(value, str) and re.fullmatch(r"(?=.{2,64}$)[a-z]{2,24}(?:[_-][a-z0-9]{1,24}){0,8}", value)
     return str(value) if good and not re.search(r"\d{3}", str(value)) else None
-
-
-def _request_id(value: object) -> str | None:
-    return value if isinstance(value, str) and re.fullmatch(r"req_[A-Za-z0-9]{1,40}", value) else None
 
 
 def _seconds(value: str | None) -> float | None:

@@ -108,6 +108,7 @@ class Redactor:
                     return self._not_enabled(work, locator, declined.status)
                 return Result(
                     work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
+                    request_id=declined.request_id,
                     locator={**locator, "jobs": jobs}, needs_person=declined.missing,
                 )  # fmt: skip
         locator |= {"jobs": jobs, "redaction": "job"}
@@ -225,6 +226,7 @@ class Redactor:
                     return self._again(work, "redaction_job_missing", [j for j in jobs if j["id"] != stored["id"]])
                 return Result(
                     work.disposal_id, Outcome.FAILED, code="redaction_refused", http_status=declined.status,
+                    request_id=declined.request_id,
                     needs_person=declined.unrecognized,
                 )  # fmt: skip
             if result is not None:

@@ -115,7 +115,7 @@ class Client:
             url += "?" + urlencode(parameters)
         answer = self._send(method, url, body)
         if answer.status >= 400 and answer.status not in {403, 404, 409, 422}:
-            raise Refused(NAME, answer.code, status=answer.status, advice="Zendesk does not accept this call.")
+            raise refused(answer, "Zendesk does not accept this call.")
         return answer
 
     def _send(self, method: str, url: str, body: Any) -> Answer:
@@ -137,11 +137,11 @@ class Client:
         if answer.status == 404 and missing and answer.code == "RecordNotFound":
             return answer
         if answer.status == 404:
-            raise Unreachable(NAME, answer.code, status=404)
+            raise Unreachable(NAME, answer.code, status=404, request_id=answer.request_id)
         if answer.status >= 400:
-            raise Refused(NAME, answer.code, status=answer.status, advice="The agent may lack a permission.")
+            raise refused(answer, "The agent may lack a permission.")
         if not isinstance(answer.body, dict):
-            raise Unreachable(NAME, "not_json", status=answer.status)
+            raise Unreachable(NAME, "not_json", status=answer.status, request_id=answer.request_id)
         return answer
 
     def pages(
@@ -203,7 +203,7 @@ class Client:
             if answer.status == 404:
                 rows, side = [row for key in chunk if (row := self.show(kind, key))], None
             elif answer.status >= 400:
-                raise Refused(NAME, answer.code, status=answer.status)
+                raise refused(answer, "The agent may lack a permission.")
             else:
                 rows = answer.rows(kind)
                 loaded = more.get("include") in answer.body
@@ -218,7 +218,7 @@ class Client:
             return None
         row = answer.body.get(kind.removesuffix("s"))
         if not isinstance(row, dict):
-            raise Unreachable(NAME, "unexpected_shape", status=answer.status)
+            raise Unreachable(NAME, "unexpected_shape", status=answer.status, request_id=answer.request_id)
         return row
 
     def run_job(self, path: str, ids: Sequence[int] = ()) -> Job:
@@ -231,7 +231,7 @@ class Client:
         if answer.status == 404:
             return Job("missing" if answer.code == "RecordNotFound" else "lost")
         if answer.status == 403:
-            raise Refused(NAME, answer.code, status=answer.status, advice="Bulk deletion needs an administrator.")
+            raise refused(answer, "Bulk deletion needs an administrator.")
         if answer.status >= 400:
             return Job("refused")
         job = answer.body.get("job_status") if isinstance(answer.body, dict) else None
@@ -251,6 +251,11 @@ class Client:
             gate.sleep(pause)
             waited, pause = waited + pause, min(pause * 1.6, 5.0)
         return Job("working")
+
+
+def refused(answer: Answer, advice: str) -> Refused:
+    """Return what stops this processor, with Zendesk's word and id of the request."""
+    return Refused(NAME, answer.code, status=answer.status, request_id=answer.request_id, advice=advice)
 
 
 def chunks(ids: Sequence[T]) -> Iterator[list[T]]:

@@ -161,17 +161,19 @@ class Deletion:
     def _purge_user(self, user_id: int) -> None:
         self.client.spend("purge_user")
         try:
-            status = self.client.call("DELETE", f"/deleted_users/{user_id}").status
+            answer = self.client.call("DELETE", f"/deleted_users/{user_id}")
         except Unreachable:
             if not self._is_gone(user_id):  # the reply was lost, so we looked
                 raise
             return
+        status, named = answer.status, answer.request_id
         if status == 404 and not self._is_gone(user_id):
-            raise Unreachable(NAME, "purge_not_found", status=status)
+            raise Unreachable(NAME, "purge_not_found", status=status, request_id=named)
         if status == 403:
-            raise Refused(NAME, "purge_not_permitted", status=status, advice="Purging users needs an administrator.")
+            advice = "Purging users needs an administrator."
+            raise Refused(NAME, "purge_not_permitted", status=status, request_id=named, advice=advice)
         if status not in {200, 204, 404}:
-            raise NeedsPerson(NAME, "purge_refused", status=status)
+            raise NeedsPerson(NAME, "purge_refused", status=status, request_id=named)
 
     def _is_gone(self, user_id: int) -> bool:
         """Return whether neither list of users still has anything of this one."""
@@ -183,7 +185,7 @@ class Deletion:
 
 
 def _failed(work: Work, error: ProcessorError) -> Result:
-    return Result(work.disposal_id, Outcome.FAILED, error.code, http_status=error.status)
+    return Result(work.disposal_id, Outcome.FAILED, error.code, http_status=error.status, request_id=error.request_id)
 
 
 def _mine(work: Work, rows: Mapping[int, Any]) -> list[int]:

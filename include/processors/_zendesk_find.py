@@ -88,7 +88,11 @@ class Search:
         if held.unsettled:
             count = len(held.own) + len(person.users)
             return Found(disposal_id, Outcome.BLOCKED, count=count, code=held.unsettled)
-        mails = sorted(int(t["id"]) for t in suspended if _from(t, person))
+        mine = [t for t in suspended if _from(t, person)]
+        told = {same_email(t["author"].get("email")) for t in mine if t["author"].get("id") not in person.users}
+        if told and self.users.shared(person, told):  # only its address tells whose such a mail is
+            raise NeedsPerson(NAME, "suspended_mail_of_two")
+        mails = sorted(int(t["id"]) for t in mine)
         locator = {"users": sorted(person.users), "suspended": mails, **held.locator()}
         locator = {k: v for k, v in locator.items() if v}
         count = sum(len(locator.get(k, ())) for k in ("users", "tickets", "comments", "chats", "suspended"))

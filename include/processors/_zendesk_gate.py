@@ -22,6 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from include.errors import RateLimited, Refused, Unreachable
+from include.processors._answers import request_id
 
 NAME = "zendesk"
 API = "/api/v2/"
@@ -43,11 +44,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One reply that says something: its status and JSON body (None for 204)."""
+    """One reply that says something: its status and JSON body (None for 204), and Zendesk's id of the request."""
 
     status: int
     body: Any = field(repr=False)
     digest: str = ""
+    request_id: str | None = None
 
     @property
     def code(self) -> str:
@@ -59,9 +61,9 @@ class Answer:
         """Return the list under `key`; a reply without it, or with things that have no id, says nothing."""
         found = self.body.get(key) if isinstance(self.body, dict) else None
         if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-            raise Unreachable(NAME, "unexpected_shape", status=self.status)
+            raise Unreachable(NAME, "unexpected_shape", status=self.status, request_id=self.request_id)
         if key in WITH_ID and not all(type(row.get("id")) is int for row in found):
-            raise Unreachable(NAME, "unexpected_shape", status=self.status)
+            raise Unreachable(NAME, "unexpected_shape", status=self.status, request_id=self.request_id)
         return found
 
 
@@ -150,23 +152,19 @@ class Gate(HTTPAdapter):
         answer = read(response)
         if answer.code == "TooManyJobs":
             seconds = retry_after(response.headers) if response.headers.get("Retry-After") else PATIENCE / 2
-            raise RateLimited(NAME, retry_after=seconds, code="too_many_jobs", status=status)
+            named = answer.request_id
+            raise RateLimited(NAME, retry_after=seconds, code="too_many_jobs", status=status, request_id=named)
         if isinstance(answer.body, dict) and answer.body.get("error") == "unavailable":  # the search, under any status
-            raise Unreachable(NAME, "search_unavailable", status=status, request_id=request_id(response))
+            raise Unreachable(NAME, "search_unavailable", status=status, request_id=answer.request_id)
         if status == 429:
-            raise RateLimited(NAME, retry_after=retry_after(response.headers))
+            raise RateLimited(NAME, retry_after=retry_after(response.headers), request_id=answer.request_id)
         if status >= 500 or 300 <= status < 400:
-            raise Unreachable(NAME, f"http_{status}", status=status, request_id=request_id(response))
+            raise Unreachable(NAME, f"http_{status}", status=status, request_id=answer.request_id)
         if answer.body is None and status != 204:
-            raise Unreachable(NAME, "not_json", status=status, request_id=request_id(response))
+            raise Unreachable(NAME, "not_json", status=status, request_id=answer.request_id)
         if status == 401:
-            raise Refused(NAME, "not_authenticated", status=status, advice="Check the connection's login and token.")
-
-
-def request_id(response: requests.Response) -> str | None:
-    """Return Zendesk's request id if it looks like one."""
-    value = str(response.headers.get("X-Zendesk-Request-Id") or response.headers.get("X-Request-Id") or "")
-    return value if re.fullmatch(r"[A-Za-z0-9-]{8,64}", value) else None
+            advice, named = "Check the connection's login and token.", answer.request_id
+            raise Refused(NAME, "not_authenticated", status=status, request_id=named, advice=advice)
 
 
 def read(response: requests.Response) -> Answer:
@@ -176,4 +174,5 @@ def read(response: requests.Response) -> Answer:
     except ValueError:
         body = None
     digest = hashlib.sha256(response.content).hexdigest()
-    return Answer(response.status_code, body if isinstance(body, dict) else None, digest)
+    said = body if isinstance(body, dict) else None
+    return Answer(response.status_code, said, digest, request_id(response.headers))

@@ -92,9 +92,10 @@ def _redact_comment(client: Client, ticket_id: int, comment: Row, files: list[Ro
     if answer.status in {409, 422} and urls:  # these files cannot be named so: text first, then one by one
         answer = _put(client, comment, {**body, "external_attachment_urls": []})
     if answer.status == 403:
-        raise Refused(NAME, "redaction_not_permitted", status=403, advice="Agent Workspace and that right are needed.")
+        advice = "Agent Workspace and that right are needed."
+        raise Refused(NAME, "redaction_not_permitted", status=403, request_id=answer.request_id, advice=advice)
     if answer.status not in {200, 404}:
-        raise NeedsPerson(NAME, "redaction_refused", status=answer.status)
+        raise NeedsPerson(NAME, "redaction_refused", status=answer.status, request_id=answer.request_id)
     after = answer.body.get("comment") if answer.status == 200 else None
     shown = after.get("attachments") if isinstance(after, dict) else None
     done = {a.get("id") for a in shown or () if isinstance(a, dict) and not open_files({"attachments": [a]})}

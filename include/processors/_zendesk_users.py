@@ -153,6 +153,11 @@ class Users:
             if any(owners.get(e, set()) - {person.key} for e in person.emails)
         }
 
+    def shared(self, person: Person, emails: set[str]) -> bool:
+        """Return whether another account of the company holds one of these addresses too."""
+        owners = self.owners(emails & person.emails)
+        return any(accounts - {person.key} for accounts in owners.values())
+
     def _elsewhere(self, person: Person, others: Sequence[Row]) -> ProcessorError | None:
         """Return the doubt about a user of another account that carries this person's e-mail.
 

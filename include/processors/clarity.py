@@ -4,12 +4,15 @@
 without user ids. What is recorded lapses by itself: playback after 30 days, clicks, heatmaps and anything labelled or
 marked as favourite after 13 months ("Clarity data retention"). So the end is `expires_by_processor`, on the last day on
 which anything could have been recorded plus 13 calendar months (`include.policy.periods`), and the code says
-`not_deleted_by_us`. Microsoft acts as a controller of its own there; labels and favourites are removed and the vendor
-is written to by a person.
+`not_deleted_by_us`; each date by itself (playback, clicks and heatmaps, labels and favourites) stands in `exceptions`.
+Microsoft acts as a controller of its own there; labels and favourites are removed and the vendor is written to by a
+person.
 
 Who could have been recorded, and until when, stands in the company's own register `clarity_identity`: the site hashes
-an id before it sends it, so the vendor could not tell. Where consent was withdrawn the end has a date only once the
-register says that the site stopped sending (`consent_denied`); until then it is looked at again every night.
+an id before it sends it, so the vendor could not tell. The end has a date only once sending stopped; until then it is
+looked at again every night (`collection_not_stopped`). Where consent was withdrawn the person may go on using the site,
+so only the register's `consent_denied` says so. Where the account left, it was not seen after it left, or not for
+thirty days, or `consent_denied` stands there.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ from include.processors._register import Register
 
 HOST = "https://www.clarity.ms"
 KEPT = Period(months=13)
+PLAYBACK = Period(days=30)
+LAPSES = (("playback", PLAYBACK), ("clicks_and_heatmaps", KEPT), ("labelled_and_favourite_recordings", KEPT))
+"""What is recorded of a person, and how long the vendor keeps it ("Clarity data retention")."""
+QUIET = timedelta(days=30)
+"""Who left and was not seen for so long is not sent any more, whatever tab was still open that day."""
 TOMORROW = timedelta(days=1)
 STILL_A_CUSTOMER = frozenset({"consent_withdrawn"})
 """Trigger events after which a person may go on using the site, so that sending must be seen to have stopped."""
@@ -53,7 +61,8 @@ class Processor:
         )
         self._api = JsonApi(
             name=self.name,
-            base_url=connection.endpoint_url or HOST,
+            host=HOST,
+            endpoint_url=connection.endpoint_url,
             headers={"Authorization": f"Bearer {connection.password}"},
             reserve=lambda _quota, _calls: 0.0,
             quota="export",
@@ -72,7 +81,13 @@ class Processor:
         except (RateLimited, Unreachable):
             return
         except Declined as declined:
-            raise Refused(self.name, "request_refused", status=declined.status) from None
+            raise Refused(
+                self.name,
+                "request_refused",
+                status=declined.status,
+                request_id=declined.request_id,
+                advice=f"Check endpoint and token of the connection {self.name}.",
+            ) from None
 
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
         """Return whether each account could have been recorded, and until when."""
@@ -109,7 +124,7 @@ class Processor:
             )
         newest = max(days)
         locator = {**work.locator, "last_seen_on": newest.isoformat()}
-        if work.locator.get("must_have_stopped") and not all(r.consent_denied for r in rows):
+        if not self._stopped(work, rows):
             return Result(
                 work.disposal_id,
                 Outcome.AWAITING,
@@ -125,18 +140,27 @@ class Processor:
             until=gone_from(newest),
             basis="clarity_retention_13_months",
             count=1,
+            exceptions=tuple({"item": what, "until": gone_from(newest, kept).isoformat()} for what, kept in LAPSES),
             locator=locator,
             verify_method="own_register",
         )
 
+    def _stopped(self, work: Work, rows: Sequence[Any]) -> bool:
+        """Return whether the register says that nothing is sent of this account any more; a row that went says so."""
+        sending = [r for r in rows if not r.consent_denied]
+        if work.locator.get("must_have_stopped"):
+            return not sending
+        left = date.fromisoformat(work.locator.get("left_on") or date.max.isoformat())
+        return all(r.last_seen_on <= left or r.last_seen_on + QUIET <= self._as_of for r in sending if r.last_seen_on)
 
-def gone_from(seen: date) -> date:
+
+def gone_from(seen: date, kept: Period = KEPT) -> date:
     """Return the first day on which nothing recorded up to the end of `seen` is left, after the vendor's own schedule.
 
     The vendor does not say how it counts a month's end; ours is the period arithmetic of the Civil Act, whose day is
     never the earlier one.
     """
-    return add(seen + TOMORROW, KEPT)
+    return add(seen + TOMORROW, kept)
 
 
 def _found(subject: Subject, rows: Sequence[Any]) -> Found:
@@ -152,5 +176,6 @@ def _found(subject: Subject, rows: Sequence[Any]) -> Found:
         locator={
             "last_seen_on": newest.isoformat(),
             "must_have_stopped": subject.trigger_event in STILL_A_CUSTOMER,
+            "left_on": subject.trigger_date.isoformat(),
         },
     )

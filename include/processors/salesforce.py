@@ -268,7 +268,7 @@ class Processor:
         rest = [w for w in work if w.disposal_id not in results]
         people = {
             w.disposal_id: self._person(
-                w, w.locator.get("emails") or (), w.locator.get("phones") or (), w.locator.get("rows") or {}
+                w, w.locator.get("emails") or (), w.locator.get("phones") or (), _all_known(w.locator)
             )
             for w in rest
         }
@@ -335,7 +335,9 @@ class Processor:
             until = self._readable_until(work.locator) if all(row.deleted for row in rows) else None
             if until is not None:
                 return answer(outcome=Outcome.AWAITING, code="deleted_but_readable", until=until, count=len(rows))
-            locator = {**self._locator(person, claim), "jobs": dict(work.locator.get("jobs") or {})}
+            now = self._locator(person, claim)
+            gone = {k: sorted(set(ids) - set(now["rows"].get(k, ()))) for k, ids in _all_known(work.locator).items()}
+            locator = {**now, "gone": gone, "jobs": dict(work.locator.get("jobs") or {})}
             return answer(outcome=Outcome.FAILED, code="still_present", count=len(rows), locator=locator)
         due = self.site.as_of + timedelta(days=int(self.site.settings.get("manual_days", 5)))
         shared = sum(len(ids) for k, ids in claim.shared.items() if self._concerns(k, work.datasets))
@@ -351,3 +353,9 @@ class Processor:
         if not purged or self.site.as_of > date.fromisoformat(purged) + timedelta(days=1):
             return None
         return self.site.as_of + timedelta(days=1)
+
+
+def _all_known(locator: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return every id ever found: what is there, and what went already, by which its residue is found."""
+    rows, gone = locator.get("rows") or {}, locator.get("gone") or {}
+    return {k: sorted({*map(to_18, rows.get(k, ())), *map(to_18, gone.get(k, ()))}) for k in {*rows, *gone}}

@@ -171,14 +171,34 @@ def test_whoever_names_a_disposal_names_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["req_1a2B3c4D5e6F7g", "0A49CE4060975EAC", "a" * 32, "8c7b2d1e-0001-4c6d-9f00-1234567890ab"]
+    "value",
+    [
+        "req_1a2B3c4D5e6F7g",
+        "0A49CE4060975EAC",
+        "a" * 32,
+        "8c7b2d1e-0001-4c6d-9f00-1234567890ab",
+        "5S5X2XYAGQZGXBYD",
+        "6cf63ab2bfc9c7ba-ICN",
+    ],
 )
 def test_a_vendors_request_id_may_stand_in_an_entry(value: str) -> None:
     assert is_request_id(value)
 
 
 @pytest.mark.parametrize(
-    "value", ["", "821012345678", "4242424242424242", "sample.person@example.com", "SamplePerson", "req_", "김표본0001"]
+    "value",
+    [
+        "",
+        "821012345678",
+        "4242424242424242",
+        "sample.person@example.com",
+        "SamplePerson",
+        "req_",
+        "김표본0001",
+        "SAMPLEPERSONAAAA",
+        "M123456781234567",
+        "0000000000000000-ICN",
+    ],
 )
 def test_nothing_of_a_person_passes_as_a_request_id(value: str) -> None:
     assert not is_request_id(value)

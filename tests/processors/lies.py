@@ -3,6 +3,7 @@
     python -m tests.processors.lies              # 10,000 lies over all processors, by turns
     python -m tests.processors.lies 500 s3       # 500 lies to one of them
     python -m tests.processors.lies 1 s3 --seed 4711   # one play again
+    python -m tests.processors.lies --wire       # the same on the level of bytes (`worlds/wire.py`)
 
 Each play erases one person, of any kind the place knows, while a liar answers a third of all requests: says done and
 does nothing, does it and says nothing, cuts, answers with pages, nothing, half of the answer or that of the past. After
@@ -12,19 +13,25 @@ some nights the lying stops, a person lets go on what stopped for one, and the d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from tests.processors.worlds import WORLDS, kind_of, make
+from tests.processors.worlds.base import World
 from tests.processors.worlds.play import Play, Stage, playing
-from tests.processors.worlds.tamper import Liar
+from tests.processors.worlds.tamper import Liar, Trap
+from tests.processors.worlds.wire import Script, wired
 
 RATE = 0.35
 MOST = 12
 NIGHTS = 6
+HTTP = ("adroll", "clarity", "s3", "salesforce", "stripe", "zendesk")
+"""Whose places speak HTTP."""
 
 
 @dataclass
@@ -43,14 +50,37 @@ class Told:
         return self.lies.total()
 
 
-def play_one(stage: Stage, name: str, seed: int, told: Told) -> None:
+Way = Callable[[World, int], "AbstractContextManager[Liar | Script]"]
+"""How a world is lied about, by a seed, while it is played."""
+
+
+@contextlib.contextmanager
+def by_answers(world: World, seed: int) -> Iterator[Liar]:
+    """Let the place answer otherwise than it should."""
+    liar = Liar(seed, RATE, MOST)
+    world.lie_to(liar)
+    yield liar
+
+
+@contextlib.contextmanager
+def by_bytes(world: World, seed: int) -> Iterator[Script]:
+    """Let what stands in between damage the bytes; nobody may knock where its redirections lead."""
+    script, trap = Script(seed), Trap()
+    endpoint = world.connection().endpoint_url
+    assert endpoint, f"{world.name} speaks no HTTP"
+    with wired(endpoint, trap.url, script) as wire:
+        world.via = wire.url
+        yield script
+    assert not trap.knocked(), "a redirection was followed to another host"
+    trap.close()
+
+
+def play_one(stage: Stage, name: str, seed: int, told: Told, way: Way = by_answers) -> None:
     """Erase one person while being lied to; whatever is wrong afterwards goes into `told` with its seed."""
     kind, chance = kind_of(name), random.Random(seed)
     variant = chance.choice([kind.richest, kind.richest, *kind.variants])
-    with playing(stage, make(stage, name, variant)) as play:
+    with playing(stage, make(stage, name, variant)) as play, way(play.world, seed) as liar:
         play.stumbles = []
-        liar = Liar(seed, RATE, MOST)
-        play.world.lie_to(liar)
         play.plan()
         where = f"seed {seed}, {variant}"
         for _ in range(NIGHTS):
@@ -91,12 +121,12 @@ def _afterwards(play: Play, told: Told, where: str) -> None:
         told.named.append(f"{where}: {error}")
 
 
-def tell(stage: Stage, lies: int, names: Sequence[str], *, seed: int) -> dict[str, Told]:
+def tell(stage: Stage, lies: int, names: Sequence[str], *, seed: int, way: Way = by_answers) -> dict[str, Told]:
     """Play by turns until so many lies were told; return what came of it, by processor."""
     found = {name: Told() for name in names}
     while sum(t.count for t in found.values()) < lies:
         for name in names:
-            play_one(stage, name, seed, found[name])
+            play_one(stage, name, seed, found[name], way)
             seed += 1
     return found
 
@@ -121,11 +151,13 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.processors.lies", description=__doc__)
     parser.add_argument("lies", nargs="?", type=int, default=10_000)
-    parser.add_argument("processors", nargs="*", default=sorted(WORLDS))
+    parser.add_argument("processors", nargs="*")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wire", action="store_true")
     arguments = parser.parse_args()
+    way, everybody = (by_bytes, HTTP) if arguments.wire else (by_answers, sorted(WORLDS))
     with servers() as stage:
-        found = tell(stage, arguments.lies, arguments.processors, seed=arguments.seed)
+        found = tell(stage, arguments.lies, arguments.processors or everybody, seed=arguments.seed, way=way)
     print(report(found))
     return int(any(t.false or t.open or t.named for t in found.values()))
 

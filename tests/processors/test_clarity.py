@@ -46,9 +46,9 @@ def clarity() -> Iterator[Serving]:
         yield serving
 
 
-def processor(accounts: Engine, clarity: Serving, *, token: str = TOKEN, **site: Any) -> Processor:
+def processor(accounts: Engine, clarity: Serving, *, token: str = TOKEN, as_of: date = AS_OF, **site: Any) -> Processor:
     connection = Connection("clarity", password=token, extra={"endpoint_url": clarity.url})
-    return Processor(Site(connection, {}, AS_OF, accounts=accounts, **site))
+    return Processor(Site(connection, {}, as_of, accounts=accounts, **site))
 
 
 def located(place: Processor, account_id: str, event: str = "terminated") -> Work:
@@ -126,6 +126,55 @@ def test_withdrawn_consent_waits_until_the_site_stopped_sending(accounts: Engine
         connection.execute(text("UPDATE clarity_identity SET consent_denied = true, last_seen_on = '2026-03-02'"))
     (result,) = place.read_back([after(item, result)])
     assert (result.outcome, result.until) == (Outcome.EXPIRES_BY_PROCESSOR, date(2027, 4, 3))
+
+
+def test_every_date_of_the_vendors_schedule_is_stated(accounts: Engine, clarity: Serving) -> None:
+    place = processor(accounts, clarity)
+    (result,) = place.read_back([located(place, "1")])  # seen last on 2026-01-31
+    assert {e["item"]: date.fromisoformat(e["until"]) for e in result.exceptions} == {
+        "playback": date(2026, 3, 3),
+        "clicks_and_heatmaps": date(2027, 3, 1),
+        "labelled_and_favourite_recordings": date(2027, 3, 1),
+    }
+    assert result.until == date.fromisoformat(max(e["until"] for e in result.exceptions))
+
+
+@pytest.mark.parametrize(
+    ("seen", "denied", "stopped"),
+    [
+        ("2026-03-01", False, True),  # the day it left
+        ("2026-03-02", False, False),  # a day later: the site still sends
+        ("2026-03-02", True, True),
+    ],
+)
+def test_who_left_must_not_be_recorded_any_more(
+    accounts: Engine, clarity: Serving, seen: str, denied: bool, stopped: bool
+) -> None:
+    place = processor(accounts, clarity)
+    item = located(place, "10")  # left on 2026-03-01
+    with accounts.begin() as connection:
+        connection.execute(
+            text("UPDATE clarity_identity SET last_seen_on = :seen, consent_denied = :denied WHERE account_id = '10'"),
+            {"seen": seen, "denied": denied},
+        )
+    (result,) = place.read_back([item])
+    assert (result.outcome is Outcome.EXPIRES_BY_PROCESSOR) == stopped
+    assert stopped or (result.outcome, result.code) == (Outcome.AWAITING, "collection_not_stopped")
+
+
+def test_thirty_quiet_days_after_leaving_are_enough(accounts: Engine, clarity: Serving) -> None:
+    with accounts.begin() as connection:
+        connection.execute(text("UPDATE clarity_identity SET last_seen_on = '2026-03-05' WHERE account_id = '10'"))
+    for as_of, outcome in (
+        (date(2026, 4, 3), Outcome.AWAITING),
+        (date(2026, 4, 4), Outcome.EXPIRES_BY_PROCESSOR),
+    ):
+        place = processor(accounts, clarity, as_of=as_of)
+        (result,) = place.read_back([located(place, "10")])
+        assert (result.outcome, result.until) == (
+            outcome,
+            date(2026, 4, 4) if outcome is Outcome.AWAITING else date(2027, 4, 6),
+        )
 
 
 def test_who_was_never_recorded_is_absent_by_our_own_register(accounts: Engine, clarity: Serving) -> None:

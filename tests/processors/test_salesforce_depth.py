@@ -427,3 +427,30 @@ def test_a_batch_of_500_keeps_to_the_budget_and_prints_it(org: Org, capsys: pyte
         print("\n" + salesforce_requests.table(found, 500))
     assert salesforce_requests.deletes(found) <= 500 / 50
     assert sum(sum(counts.values()) for counts in found.values()) <= 500 / 3
+
+
+# -- half of it went ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("variant", range(7))
+def test_what_hung_on_a_record_that_went_is_not_taken_for_another_persons(org: Org, variant: int) -> None:
+    """A job that deleted only one kind of row leaves the rest ours: it is deleted next, and no person is asked."""
+    sample = located(subject(1, "person1@example.com"), org.processor().locate([org.seed(1, variant)])[0])
+    org.act([sample])
+    for number, kind in enumerate(sorted(sample.locator["rows"]), start=2):
+        person = org.seed(number, variant)
+        work = located(person, org.processor().locate([person])[0])
+        for identifier in work.locator["rows"][kind]:
+            org.standin.store.delete(kind, identifier)
+        (result,) = org.read([work])
+        left = [(k, i) for k, ids in work.locator["rows"].items() for i in ids if (k, i) in org.rows()]
+        assert result.code != "shared_records", kind
+        assert (result.outcome is GONE) == (not left), (kind, result.code, left)
+        again, _results = org.act([replace(work, locator=result.locator or work.locator)])
+        org.next_day()
+        (result,) = org.read(again)
+        assert result.outcome is GONE or result.code == "history_residue", (kind, result.code)
+        rows = work.locator["rows"]
+        assert not [(k, i) for k, ids in rows.items() for i in ids if (k, i) in org.rows()], kind
+        old = [
+            r for (k, _), r in org.rows().items() if k == "ContactHistory" and r["ContactId"] in rows.get("Contact", ())
+        ]
+        assert bool(old) == (result.outcome is MANUAL), kind

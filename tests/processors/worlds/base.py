@@ -72,6 +72,8 @@ class Act:
     path: str
     on: str = ""
     rare: str = ""
+    overwrites: bool = False
+    """Whether it puts another value where a person's stood."""
 
 
 class World:
@@ -89,6 +91,10 @@ class World:
     acts: ClassVar[tuple[Act, ...]] = ()
     oddities: ClassVar[Mapping[str, str]] = {}
     """Misbehaviour only this place knows: a word the stand-in understands -> what it means."""
+    duplicates: ClassVar[tuple[str, ...]] = ()
+    """Variants in which one person has several records."""
+    follows_merges: ClassVar[bool] = False
+    """Whether the place says into which record one was merged."""
     without: ClassVar[Mapping[str, str]] = {}
     """Case -> why it does not exist here. Shown in docs/processors.md."""
     heedless: ClassVar[Mapping[str, str]] = {}
@@ -108,6 +114,8 @@ class World:
         self.others: dict[str, str] = {}
         self.known: dict[str, Identifiers] = {}
         self.liar: Liar | None = None
+        self.via: str | None = None
+        """An address in front of the place, through which the processor goes instead."""
 
     # -- making it -------------------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -163,6 +171,19 @@ class World:
         remove_rows(self.accounts, TARGET.account_id, "account_profile")
         self.known[TARGET.account_id] = Identifiers()
 
+    def share_email(self, other: Person) -> None:
+        """Let the company hold another account's e-mail for the target as well."""
+        known = self.known[TARGET.account_id]
+        self.known[TARGET.account_id] = replace(known, emails=(*known.emails, other.email))
+
+    def merge(self, into: Person) -> None:
+        """Merge the target's record into another one: a second of the target's, or one of `into`'s."""
+        raise NotImplementedError
+
+    def overwrites(self) -> list[tuple[str, Act | None]]:
+        """Return the variants on which values are overwritten, and by which act."""
+        return [(act.on or self.richest, act) for act in self.acts if act.overwrites and not act.rare]
+
     # -- the processor ---------------------------------------------------------------------------------------------
     def connection(self) -> Connection:
         """Return the connection the processor gets."""
@@ -178,7 +199,10 @@ class World:
 
     def processor(self) -> ProcessorContract:
         """Return the processor, made anew as in every task."""
-        site = Site(self.connection(), self.settings(), self.today, accounts=self.accounts_engine())
+        connection = self.connection()
+        if self.via:
+            connection = replace(connection, extra={**connection.extra, "endpoint_url": self.via})
+        site = Site(connection, self.settings(), self.today, accounts=self.accounts_engine())
         return load(self.name)(site)
 
     def move(self, day: date) -> None:
@@ -312,6 +336,10 @@ class HttpWorld(World):
         """Return an error body as the vendor words it, quoting the person, as vendors do."""
         return {"error": f"{status}", "message": f"{TARGET.name} <{TARGET.email}>"}
 
+    def value_refusal(self) -> tuple[int, Any]:
+        """Return status and body with which the vendor refuses a value, quoting the person."""
+        raise NotImplementedError
+
     def trouble(self, kind: str, act: Act | None = None, *, times: int = 1, headers: Mapping[str, str] = {}) -> None:
         fault = Fault(kind, times=times, headers=dict(headers))
         if act is not None:
@@ -322,6 +350,9 @@ class HttpWorld(World):
         statuses = {"unavailable": 503, "rate": 429, "unauthorized": 401}
         if kind in statuses:
             fault = replace(fault, kind="status", status=statuses[kind], body=self.refusal(statuses[kind]))
+        elif kind == "value_refused":
+            status, body = self.value_refusal()
+            fault = replace(fault, kind="status", status=status, body=body)
         elif kind == "html":
             fault = replace(fault, status=200)
         elif kind == "slow":

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from include.accounts import Identifiers
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
 from tests.processors.worlds.base import EVER, HOUR
+from tests.processors.worlds.ends import ends_well, honest_then_closed, released, resumes, still_open, untouched
+from tests.processors.worlds.identity import (
+    duplicate_identity,
+    hostile,
+    hostile_emails,
+    merged,
+    no_identifier,
+    nobody_known,
+    value_refused,
+    vanished_account,
+)
 from tests.processors.worlds.play import CONFIRMED, Play
-
-HOSTILE = (
-    ".", "..", "../10", "10/../10", "//example.com", "/", "\\", "'", '"', "1' OR '1'='1", "1 OR true", "%", "_", "*",
-    "1*", "1+10", "1,10", "1 10", " 1", "1 ", "1\n", "１", "가", "가나다+라", "{account_id}", "1}", "1%2F", "1;10",
-    "10&ids=10", "001000000000001AAA", "cus_s0000010x000", "900000100", "A" * 300,
-)  # fmt: skip
-"""Account ids that nobody has, each of which could reach somebody if it were believed, cut, unescaped or folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +38,12 @@ class Case:
     """Whether it is about acts, so that a place without any has none of it."""
 
 
-def _ends_well(play: Play) -> None:
-    want = play.world.variants[play.world.variant]
-    assert play.end() == want, f"ended as {play.end()}, documented is {want}; heard {play.errors!r}"
-
-
-def _resumes(play: Play) -> None:
-    """Once the trouble is over the disposal is closed: nothing stays open that could be closed."""
-    play.world.mend()
-    play.nights()
-    _ends_well(play)
-
-
-def _untouched(play: Play, before: dict[str, str]) -> None:
-    assert play.world.snapshot() == before, "something was changed"
-
-
-def _open(play: Play) -> None:
-    """Not yet at an end that says the place is done with."""
-    row = play.row()
-    assert Outcome(row.outcome) not in CONFIRMED, f"called {row.outcome}"
-
-
 # -- the plain way -----------------------------------------------------------------------------------------------------
 def twice(play: Play) -> None:
     """A second disposal of the same person finds nothing more to do and ends as well."""
     play.plan()
     play.nights()
-    _ends_well(play)
+    ends_well(play)
     after, changed = play.world.snapshot(), len(play.world.requests())
     second = play.plan()
     play.nights()
@@ -81,7 +62,7 @@ def gone_before(play: Play) -> None:
     play.nights()
     row = play.row()
     assert row.outcome == Outcome.CONFIRMED_ABSENT, play.end()
-    _untouched(play, before)
+    untouched(play, before)
 
 
 def gone_between(play: Play) -> None:
@@ -108,7 +89,7 @@ def lie(play: Play) -> None:
             play.plan()
             play.world.trouble("lie", act, times=EVER)
             play.run()
-            _honest_then_closed(play)
+            honest_then_closed(play)
 
 
 def oddities(play: Play) -> None:
@@ -119,16 +100,7 @@ def oddities(play: Play) -> None:
         play.world.trouble(word, times=3)
         play.nights(3)
         assert play.world.unmet() < 3, f"no request met {word}"
-        _honest_then_closed(play)
-
-
-def _honest_then_closed(play: Play) -> None:
-    if play.world.left():
-        _open(play)
-    play.check_truth()
-    _released(play)
-    _resumes(play)
-    play.check_truth()
+        honest_then_closed(play)
 
 
 def cut_after(play: Play) -> None:
@@ -153,7 +125,7 @@ def _each_act_once(play: Play, kind: str, *, also_reads: bool = False, planned: 
             if not (kind in ("html", "broken") and act.method == "SQL"):
                 play.world.trouble(kind, act)
         play.nights(4 * len(acts) + 6)
-        _ends_well(play)
+        ends_well(play)
         assert not play.world.unmet(), "an act met no trouble: it is not played here"
 
 
@@ -167,7 +139,7 @@ def crash(play: Play) -> None:
         assert play.crash_in is None or play.row().closed_on, f"step {step} was not reached"
         play.crash_in = None
     play.nights()
-    _ends_well(play)
+    ends_well(play)
 
 
 # -- patience ----------------------------------------------------------------------------------------------------------
@@ -178,19 +150,19 @@ def _rated(play: Play, headers: dict[str, str], least: float) -> None:
     play.run()
     if "rate_seconds" in play.world.heedless:
         play.nights()
-        _ends_well(play)
+        ends_well(play)
         return
     limited = [e for e in play.errors if isinstance(e, RateLimited)]
     assert limited, f"no RateLimited but {play.errors!r}"
     assert limited[-1].retry_after >= least, f"waits only {limited[-1].retry_after:.0f} s"
-    _open(play)
-    _untouched(play, before)
+    still_open(play)
+    untouched(play, before)
 
 
 def rate_seconds(play: Play) -> None:
     """429 with an hour in seconds: nothing is done, the wait is passed on; then it goes on."""
     _rated(play, {"Retry-After": str(HOUR)}, HOUR - 10)
-    _resumes(play)
+    resumes(play)
 
 
 def rate_date(play: Play) -> None:
@@ -212,7 +184,7 @@ def unavailable_once(play: Play) -> None:
     play.plan()
     play.world.trouble("unavailable")
     play.nights()
-    _ends_well(play)
+    ends_well(play)
 
 
 def unavailable_long(play: Play) -> None:
@@ -223,10 +195,10 @@ def unavailable_long(play: Play) -> None:
     play.run()
     play.run()
     assert any(isinstance(e, Unreachable) for e in play.errors), play.errors
-    _open(play)
-    _untouched(play, before)
+    still_open(play)
+    untouched(play, before)
     if "vanished_account" in play.world.without:  # else that case shows that it goes on
-        _resumes(play)
+        resumes(play)
 
 
 def html(play: Play) -> None:
@@ -237,11 +209,11 @@ def html(play: Play) -> None:
     play.run()
     if "html" in play.world.heedless:
         play.nights()
-        _ends_well(play)
+        ends_well(play)
         return
     assert any(isinstance(e, ProcessorError) for e in play.errors), play.errors
-    _open(play)
-    _untouched(play, before)
+    still_open(play)
+    untouched(play, before)
     play.world.mend()
     _each_act_once(play, "html", planned=True)
 
@@ -254,7 +226,7 @@ def broken_once(play: Play) -> None:
     play.plan()
     play.world.trouble("broken")
     play.nights()
-    _ends_well(play)
+    ends_well(play)
 
 
 def broken_long(play: Play) -> None:
@@ -266,9 +238,9 @@ def broken_long(play: Play) -> None:
     play.run()
     if "broken_long" not in play.world.heedless:
         assert any(isinstance(e, Unreachable) for e in play.errors), play.errors
-        _open(play)
-        _untouched(play, before)
-    _resumes(play)
+        still_open(play)
+        untouched(play, before)
+    resumes(play)
 
 
 def not_ours(play: Play) -> None:
@@ -293,24 +265,17 @@ def _nonsense(play: Play, case: str, kinds: Sequence[str]) -> None:
         play.plan()
         play.world.trouble(kind, times=EVER)
         play.run()
-        _untouched(play, before)
+        untouched(play, before)
         if case not in play.world.heedless:
-            _open(play)
+            still_open(play)
         play.world.mend()
-        _released(play)
+        released(play)
         play.locate()
         play.world.trouble(kind, times=EVER)
         play.advance()
         play.check_truth()
-        _released(play)
-        _resumes(play)
-
-
-def _released(play: Play) -> None:
-    """Let a person look at what stopped, and let it go on."""
-    for disposal_id in play.disposals:
-        if play.row(disposal_id).needs_person:
-            play.let_go_on(disposal_id)
+        released(play)
+        resumes(play)
 
 
 def slow(play: Play) -> None:
@@ -318,7 +283,7 @@ def slow(play: Play) -> None:
     play.plan()
     play.world.trouble("slow", times=3)
     play.nights()
-    _ends_well(play)
+    ends_well(play)
 
 
 # -- who we are --------------------------------------------------------------------------------------------------------
@@ -330,10 +295,10 @@ def unauthorized(play: Play) -> None:
     play.run()
     assert any(isinstance(e, Refused | ConfigurationError) for e in play.errors), play.errors
     assert not play.world.requests()
-    _open(play)
-    _untouched(play, before)
+    still_open(play)
+    untouched(play, before)
     if not play.world.acts:  # else `unauthorized_in_act` shows that it goes on
-        _resumes(play)
+        resumes(play)
 
 
 def unauthorized_once(play: Play) -> None:
@@ -342,7 +307,7 @@ def unauthorized_once(play: Play) -> None:
         play.plan()
         play.world.trouble("unauthorized")
         play.run()
-        _resumes(play)
+        resumes(play)
         return
     for variant, acts in play.world.rounds().items():
         for act in dict.fromkeys((acts[0], acts[-1])):
@@ -351,9 +316,9 @@ def unauthorized_once(play: Play) -> None:
             play.world.trouble("unauthorized", act)
             play.nights()
             play.world.mend()
-            _released(play)
+            released(play)
             play.nights()
-            _ends_well(play)
+            ends_well(play)
 
 
 def unauthorized_in_act(play: Play) -> None:
@@ -363,69 +328,8 @@ def unauthorized_in_act(play: Play) -> None:
     play.world.trouble("unauthorized", times=EVER)
     play.advance()
     assert any(isinstance(e, Refused | ConfigurationError) for e in play.errors), play.errors
-    _open(play)
-    _resumes(play)
-
-
-# -- whom we mean ------------------------------------------------------------------------------------------------------
-def nobody_known(play: Play) -> None:
-    """The company knows no e-mail and no name: found by the account's key, or left to a person, never guessed."""
-    play.world.know_nothing()
-    play.plan()
-    play.nights(4)
-    row = play.row()
-    assert row.needs_person or play.documented(play.end()), play.end()
-
-
-def no_identifier(play: Play) -> None:
-    """No account id and no e-mail at all: nothing is touched."""
-    before = play.world.snapshot()
-    play.plan("")
-    play.run()
-    _untouched(play, before)
-
-
-def hostile(play: Play) -> None:
-    """Account ids made to reach others reach nobody, neither alone nor beside a real one."""
-    before = play.world.snapshot()
-    for account_id in HOSTILE:
-        play.plan(account_id)
-    play.run()
-    play.run()
-    _untouched(play, before)
-
-
-def hostile_emails(play: Play) -> None:
-    """E-mails made to reach others reach nobody."""
-    before = play.world.snapshot()
-    emails = (
-        "@",
-        "%@example.com",
-        "*@example.com",
-        "' OR Email != '",
-        '"',
-        "sample.person.0010",
-        "example.com",
-        "@example",
-    )
-    for number, email in enumerate(emails):
-        account = f"nobody-{number}"
-        play.world.known[account] = Identifiers(emails=(email,), login_id=email, name="", phones=())
-        play.plan(account)
-    play.run()
-    play.run()
-    _untouched(play, before)
-
-
-def vanished_account(play: Play) -> None:
-    """The place was down while the company still knew the person; when it is up again the stored keys find them."""
-    play.plan()
-    play.world.trouble("unavailable", times=EVER)
-    play.run()
-    play.world.mend()
-    play.world.forget()
-    play.nights()
-    _ends_well(play)
+    still_open(play)
+    resumes(play)
 
 
 CASES: dict[str, Case] = {
@@ -452,6 +356,9 @@ CASES: dict[str, Case] = {
     "unauthorized": Case("the key is refused for ever", unauthorized),
     "unauthorized_once": Case("the key is refused once, in the first and the last act", unauthorized_once),
     "unauthorized_in_act": Case("the key is refused mid-way", unauthorized_in_act, acts=True),
+    "duplicate_identity": Case("two records of one person; one e-mail of two people", duplicate_identity),
+    "merged": Case("the record is merged into another while we work", merged),
+    "value_refused": Case("the anonymised value is refused", value_refused, acts=True),
     "nobody_known": Case("no e-mail and no name known", nobody_known),
     "no_identifier": Case("no identifier at all", no_identifier),
     "hostile": Case("hostile account ids", hostile),

@@ -57,6 +57,8 @@ class DatabaseWorld(World):
     def trouble(self, kind: str, act: Act | None = None, *, times: int = 1, headers: Mapping[str, str] = {}) -> None:
         if kind == "lie":
             self.lie()
+        elif kind == "value_refused":
+            self.lie(instead="RAISE EXCEPTION USING ERRCODE = '23514', MESSAGE = 'value refused'")
         elif kind == "unauthorized":
             with self.accounts.begin() as connection:
                 known = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :r"), {"r": OUTSIDER}).first()
@@ -80,13 +82,12 @@ class DatabaseWorld(World):
     def lie_to(self, liar: Liar) -> None:
         self.liar = self.proxy.liar = liar
 
-    def lie(self) -> None:
-        """Let deletions in the world's tables succeed and keep every row."""
+    def lie(self, *, instead: str = "RETURN NULL") -> None:
+        """Let deletions in the world's tables succeed and keep every row, or do `instead`."""
         with self.accounts.begin() as connection:
             connection.execute(
                 text(
-                    f"CREATE OR REPLACE FUNCTION {KEEPS}() RETURNS trigger LANGUAGE plpgsql AS "
-                    "$$BEGIN RETURN NULL; END$$"
+                    f"CREATE OR REPLACE FUNCTION {KEEPS}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {instead}; END$$"
                 )
             )
             for table in self.lied_about:

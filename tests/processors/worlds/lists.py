@@ -13,6 +13,7 @@ from tests.processors.worlds.base import (
     BETWEEN,
     ENDED,
     NEIGHBOURS,
+    ON,
     TARGET,
     Act,
     HttpWorld,
@@ -29,9 +30,11 @@ NOTHING_BETWEEN = dict.fromkeys(
     ("html", "broken_once", "broken_long", "not_ours", "garbage", "redirect"),
     "no vendor is called, and no web page answers",
 )
+NO_MERGE = {"merged": "a list of the company's own; the vendor merges nothing"}
+NO_VALUE = {"value_refused": "nothing is overwritten here"}
 NO_ODDITY = {"oddities": "nothing known beyond the other cases"}
 NO_ACT = dict.fromkeys(
-    ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash"),
+    ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash", "value_refused"),
     "there is no act: nothing is changed here by a program",
 )
 
@@ -59,6 +62,7 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
         ),
         Act("strike off the register", "SQL", "DELETE"),
     )
+    without: ClassVar[dict[str, str]] = {**NO_MERGE, **NO_VALUE}
     oddities = {"append": "the post appends instead of replacing", "stale": "the count is that of before the post"}
     lied_about = ("audience_member",)
     deletes = "memberships: the list is posted again without everybody who leaves, then the register's rows go"
@@ -152,9 +156,10 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         "recorded": "expires_by_processor:not_deleted_by_us",
         "withdrew, and the site stopped": "expires_by_processor:not_deleted_by_us",
         "withdrew, and the site still sends": "awaiting:collection_not_stopped",
+        "left, and the site still sends": "awaiting:collection_not_stopped",
         "never recorded": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY}
+    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY, **NO_MERGE}
     heedless: ClassVar[dict[str, str]] = dict.fromkeys(
         ("rate_seconds", "rate_date", "rate_bare", "html", "broken_once", "broken_long", "not_ours", "garbage"),
         "the one call proves the token and nothing about a person; no disposal waits for it",
@@ -179,7 +184,7 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         if variant != "never recorded":
             row = {
                 "account_id": person.account_id,
-                "last_seen_on": ENDED,
+                "last_seen_on": ON if variant == "left, and the site still sends" else ENDED,
                 "consent_denied": variant == "withdrew, and the site stopped",
             }
             add_rows(self.accounts, "clarity_identity", row)
@@ -222,7 +227,7 @@ class PaperWorld(DatabaseWorld):
         "in two boxes": "manual_pending:paper_destruction_order",
         "in no box": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, **NOTHING_BETWEEN}
+    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_HTTP, **NO_ODDITY, **NOTHING_BETWEEN, **NO_MERGE}
     deletes = "nothing: a person shreds or burns, with a witness"
     anonymises = "nothing"
     reads = "the company's register of boxes; the proof is the signed report"

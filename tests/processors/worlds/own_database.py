@@ -71,6 +71,7 @@ class OwnDatabaseWorld(DatabaseWorld):
         )
         | {
             "oddities": "nothing known beyond the other cases",
+            "merged": "the company's own key decides; merging accounts is a correction of the company's own",
             "nobody_known": "searched by the account's key alone",
             "vanished_account": "the account is what is erased here; it is the last to go",
         }
@@ -90,6 +91,9 @@ class OwnDatabaseWorld(DatabaseWorld):
         if self.variant in (LOGGED, CACHED):
             return ("app_log",) if self.variant == LOGGED else ("session",)
         return SCOPES.get(self.variant) or tuple(d for scope in SCOPES.values() for d in scope)
+
+    def overwrites(self) -> list[tuple[str, Act | None]]:
+        return [(ANONYMISED, None)]
 
     def settings(self) -> dict[str, Any]:
         found = {**super().settings(), "stores": STORES}
@@ -118,12 +122,10 @@ class OwnDatabaseWorld(DatabaseWorld):
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         with super().serving():
-            if self.variant == ANONYMISED:
-                self._account_may_be_empty("DROP")
+            self._account_may_be_empty("DROP")
             yield
-            if self.variant == ANONYMISED:
-                empty_accounts(self.accounts)
-                self._account_may_be_empty("SET")
+            empty_accounts(self.accounts)
+            self._account_may_be_empty("SET")
 
     def _account_may_be_empty(self, verb: str) -> None:
         with self.accounts.begin() as connection:

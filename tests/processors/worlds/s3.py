@@ -63,6 +63,8 @@ class S3World(World):
         "stale": "a listing is that of before",
     }
     without: ClassVar[dict[str, str]] = {
+        "merged": "a prefix is one account's; S3 merges nothing",
+        "value_refused": "nothing is overwritten: every version is deleted",
         "rate_date": "S3 says SlowDown and names no date",
         "rate_bare": "played as `rate_seconds`: SlowDown may come without a word on how long",
     }

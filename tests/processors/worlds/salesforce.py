@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from include.connections import Connection
-from include.sandbox.salesforce import CONSUMER_KEY, CONSUMER_SECRET, StandIn, seed_person
+from include.sandbox.salesforce import CONSUMER_KEY, CONSUMER_SECRET, StandIn, make_id, seed_person
 from include.sandbox.standin import Frame
 from tests.processors.worlds.base import ON, TARGET, Act, HttpWorld, Person
 
@@ -50,6 +51,29 @@ class SalesforceWorld(HttpWorld):
         "backups of the vendor; field history that outlives its record, files shared with others, and records of two "
         "people, which a person decides about"
     )
+
+    follows_merges: ClassVar[bool] = True
+    duplicates: ClassVar[tuple[str, ...]] = ("duplicates", "two contacts")
+    without: ClassVar[dict[str, str]] = {"value_refused": "nothing is overwritten: every record is deleted"}
+
+    def merge(self, into: Person) -> None:
+        """The master record gets what hung on the contact, which is deleted and names its master."""
+        store, loser = self.standin.store, make_id("Contact", TARGET.account_id, "")
+        master = make_id("Contact", into.account_id, "")
+        if into is TARGET:
+            master = make_id("Contact", TARGET.account_id, "master")
+            row = {**store.get("Contact", loser), "id": master, "Email": None, "AccountKey__c": None}
+            self.standin.seed({"Contact": [row]})
+        for key, value in self.snapshot().items():
+            kind, _, identifier = key.partition("/")
+            row = json.loads(value)
+            moved = {f: master for f, v in row.items() if v == loser and f not in ("id", "MasterRecordId")}
+            if moved:
+                store.update(kind, identifier, **moved)
+        assert isinstance(self.standin, StandIn)
+        self.standin._mark("Contact", loser, hard=False)
+        store.update("Contact", loser, MasterRecordId=master)
+        store.commit()
 
     def make(self) -> Frame:
         return StandIn()

@@ -9,7 +9,7 @@ from include.connections import Connection
 from include.sandbox._stripe_privacy import redacted
 from include.sandbox.standin import Frame
 from include.sandbox.stripe import VARIANTS, StandIn, seed_person
-from tests.processors.worlds.base import ON, Act, HttpWorld, Person
+from tests.processors.worlds.base import ON, TARGET, Act, HttpWorld, Person
 
 LONG_AGO = ON - timedelta(days=400)
 GONE = "retained_by_processor:inaccessible_to_us"
@@ -59,7 +59,9 @@ class StripeWorld(HttpWorld):
         ),
         Act("detach a card", "POST", r"^/v1/payment_methods/[^/]+/detach$"),
         Act("delete a source or tax id", "DELETE", r"^/v1/customers/[^/]+/(sources|tax_ids)/"),
-        Act("blank fields", "POST", r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$"),
+        Act(
+            "blank fields", "POST", r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$", overwrites=True
+        ),
         Act("delete the customer", "DELETE", r"^/v1/customers/[^/]+$"),
         Act("create a redaction job", "POST", r"^/v1/privacy/redaction_jobs$"),
         Act(
@@ -70,7 +72,11 @@ class StripeWorld(HttpWorld):
         ),
         Act("run a redaction job", "POST", r"^/v1/privacy/redaction_jobs/[^/]+/run$"),
     )
-    without = {"oddities": "nothing known beyond the other cases"}
+    duplicates = ("two_customers",)
+    without = {
+        "oddities": "nothing known beyond the other cases",
+        "merged": "Stripe merges no customers",
+    }
     deletes = "customers with cards, sources, tax ids and subscriptions"
     anonymises = "fields and metadata that can be written; charges, payments and invoices by a redaction job"
     reads = (
@@ -135,6 +141,10 @@ class StripeWorld(HttpWorld):
             kind, _, identifier = key.partition("/")
             self.standin.store.delete(kind, identifier)
         super().reseed(variant)
+
+    def value_refusal(self) -> tuple[int, Any]:
+        said = {"type": "invalid_request_error", "param": "name", "message": f"{TARGET.name} cannot be blank"}
+        return 400, {"error": {**said, "code": "parameter_invalid_empty"}}
 
     def refusal(self, status: int) -> Any:
         kind = {401: "invalid_request_error", 429: "rate_limit_error"}.get(status, "api_error")

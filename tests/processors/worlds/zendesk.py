@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from include.connections import Connection
 from include.processors import _zendesk_gate
 from include.sandbox.standin import Frame
-from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person
+from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person, user_row
 from tests.processors.worlds.base import NEIGHBOURS, ON, TARGET, Act, HttpWorld, Person
 
 GONE = "confirmed_absent"
@@ -33,9 +33,9 @@ class ZendeskWorld(HttpWorld):
         "open_complaint": "blocked:open_complaint",
     }
     acts = (
-        Act("redact a comment", "PUT", r"^/api/v2/comment_redactions/"),
-        Act("redact a chat message", "PUT", r"^/api/v2/chat_redactions/"),
-        Act("redact chat files", "PUT", r"^/api/v2/chat_file_redactions/"),
+        Act("redact a comment", "PUT", r"^/api/v2/comment_redactions/", overwrites=True),
+        Act("redact a chat message", "PUT", r"^/api/v2/chat_redactions/", overwrites=True),
+        Act("redact chat files", "PUT", r"^/api/v2/chat_file_redactions/", overwrites=True),
         Act(
             "redact an attachment",
             "PUT",
@@ -68,6 +68,30 @@ class ZendeskWorld(HttpWorld):
         "backups of the vendor; a product that never reports anything; IP and location in a comment's metadata; help "
         "centre posts; what others quoted"
     )
+
+    duplicates: ClassVar[tuple[str, ...]] = ("two_users",)
+
+    def value_refusal(self) -> tuple[int, Any]:
+        said = [{"description": f"{TARGET.name} cannot be redacted", "error": "InvalidValue"}]
+        return 422, {"error": "RecordInvalid", "description": "Record validation errors", "details": {"text": said}}
+
+    def merge(self, into: Person) -> None:
+        """The other user gets tickets, comments and identities; the merged one is deleted softly."""
+        store, loser = self.standin.store, self._user(TARGET)
+        winner = self._user(into)
+        if into is TARGET:
+            winner = loser + 7
+            row = user_row(winner, name=TARGET.name, email=None, external_id=None, on=ON - timedelta(days=90))
+            self.standin.seed({"user": [row]})
+        for kind, field in (("ticket", "requester_id"), ("ticket", "submitter_id"), ("comment", "author_id")):
+            for row in store.all(kind):
+                if row.get(field) == loser:
+                    store.update(kind, row["id"], **{field: winner})
+        for row in store.all("identity"):
+            if row.get("user_id") == loser:
+                store.update("identity", row["id"], user_id=winner, primary=False)
+        store.update("user", loser, active=False, email=None, external_id=None)
+        store.commit()
 
     def make(self) -> Frame:
         return StandIn(limit_factor=100)
