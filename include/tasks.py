@@ -364,12 +364,11 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
-        for line in alerts(context, now=datetime.now(UTC)):
-            print(f"a person must look: {line}")  # noqa: T201
-        for due in deadline_alerts(context):
-            print(f"to be answered: {due}")  # noqa: T201
+        told = [f"a person must look: {line}" for line in alerts(context, now=datetime.now(UTC))]
+        told += [f"to be answered: {due}" for due in deadline_alerts(context)]
+        print("\n".join(told))  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
-        for alert in publish(context, missing):
+        for alert in publish(context, missing, told):
             print(f"alert {alert}")  # noqa: T201
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")

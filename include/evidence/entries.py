@@ -243,6 +243,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "hold_released": _HOLD,
     "hold_reviewed": _HOLD,
     "request_received": _BASE | {"subject_tag", "key_epoch", "code"},
+    "request_confirmed": _BASE | {"subject_tag", "key_epoch", "actor"},
     "request_answered": _BASE | {"subject_tag", "key_epoch", "code"},
     "notice_sent": _BASE | {"subject_tag", "key_epoch", "code"},
     # The statutory archive, keys, readers.
