@@ -131,6 +131,17 @@ class Api:
                 raise RuntimeError(f"DAG {dag_id} is not there: " + "; ".join(e["stack_trace"][-500:] for e in errors))
             time.sleep(1)
 
+    def wait_for_right(self, dag_id: str, *, seconds: float = 180) -> None:
+        """Wait until this user's own rights on a DAG stand: they are written a while after it was parsed.
+
+        A body that can start nothing is answered 403 without the right, and otherwise in another way.
+        """
+        deadline = time.monotonic() + seconds
+        while self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": 1}).status_code == 403:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"This user has no right to start {dag_id}.")
+            time.sleep(1)
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
         """Start a manual run and return its id."""
         return str(

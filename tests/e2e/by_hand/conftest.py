@@ -121,6 +121,7 @@ class Rig:
     def by_form(self, dag: str, conf: dict[str, Any], user: str = "operator") -> str:
         """Carry another form out as a user; return how it ended."""
         self.users["admin"].wait_for_dag(dag)
+        self.users[user].wait_for_right(dag)
         run = self.users[user].trigger(dag, conf)
         return [state for state, _ in self.users["admin"].follow(dag, run)][-1]
 
@@ -152,6 +153,7 @@ def rig() -> Iterator[Rig]:
                 airflow.start(stack)
                 made = Rig(stack, context)
                 made.users["admin"].wait_for_dag(DAG)
+                made.users["operator"].wait_for_right(DAG)
                 yield made
         finally:
             stack.stop()

@@ -74,5 +74,6 @@ def test_the_form_refuses_what_it_does_not_have(town: Town) -> None:
 
 
 def test_a_viewer_starts_nothing(town: Town) -> None:
+    airflow.Api(town.stack, "admin").wait_for_dag("global_stop")
     with pytest.raises(RuntimeError, match="403"):
-        town.start("global_stop", {"action": "stop"}, "viewer")
+        airflow.Api(town.stack, "viewer").trigger("global_stop", {"action": "stop"})

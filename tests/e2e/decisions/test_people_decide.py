@@ -1,0 +1,153 @@
+"""What people decide by form, through Airflow's REST API: signature, proof, stop, restore, the end of a contract."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import func, insert, select, text
+
+from include import database
+from include.database import disposal, global_stop
+from include.database_decisions import ledger_check, manual_order, manual_request, offboarding
+from include.sandbox import airflow
+from include.sandbox.company_tables import metadata
+from tests.e2e.decisions.conftest import TODAY, Town
+
+pytestmark = pytest.mark.airflow
+LAST_MONTH = f"{TODAY.replace(day=1) - timedelta(days=1):%Y-%m}"
+
+
+def test_the_officer_signs_a_month_that_is_over_and_nobody_else_does(town: Town) -> None:
+    assert town.finish("cpo_check", town.start("cpo_check", {"month": LAST_MONTH}, "compliance")) == "success"
+    assert town.one(select(ledger_check.c.month)) == [LAST_MONTH]
+    early = town.start("cpo_check", {"month": f"{TODAY:%Y-%m}"}, "compliance")
+    assert town.finish("cpo_check", early) == "failed sign"
+    with pytest.raises(RuntimeError, match="403"):
+        airflow.Api(town.stack, "operator").trigger("cpo_check", {"month": LAST_MONTH})
+    signed = [e for e in town.entries() if e["event"] == "cpo_check"]
+    assert [e["actor"]["role"] for e in signed] == ["privacy_officer"]
+
+
+def test_one_proof_closes_an_order_and_a_wrong_one_nothing(town: Town) -> None:
+    mine = (
+        select(manual_order.c.order_id)
+        .join(manual_request, manual_request.c.request_id == manual_order.c.request_id)
+        .where(manual_request.c.processor == "paper", manual_order.c.answered_on.is_(None))
+        .order_by(manual_order.c.order_id)
+    )
+    order = town.one(mine)[0]
+    proof = {
+        "order_id": str(order), "reference": "PD-2026-0001", "done_on": TODAY.isoformat(), "method": "shred",
+        "executor": "records_office:e-0012", "witness": None,
+    }  # fmt: skip
+    assert town.finish("answer_manual", town.start("answer_manual", proof, "operator")) == "failed take_proof"
+    assert order in town.one(mine)
+    seen = proof | {"witness": "records_office:e-0013"}
+    assert town.finish("answer_manual", town.start("answer_manual", seen, "operator")) == "success"
+    assert order not in town.one(mine)
+    assert [e for e in town.entries() if e["event"] == "manual_attested"]
+
+
+def test_what_a_restore_brought_back_goes_again_with_a_second_person_only(town: Town) -> None:
+    theirs = database.connect(town.stack.connections["accounts_db"])
+    with theirs.begin() as connection:
+        left = set(connection.execute(text("SELECT account_id FROM account")).scalars())
+        back = next(p for p in town.made.case("terminated_individual") if p.account_id not in left)
+        for table in ("account", "account_profile", "drm_usage"):
+            for row in back.dicts(table):
+                connection.execute(insert(metadata.tables[table]).values(row))
+
+    def there() -> int:
+        with theirs.connect() as connection:
+            asked = text("SELECT count(*) FROM account_profile WHERE account_id = :a")
+            return int(connection.execute(asked, {"a": back.account_id}).scalar_one())
+
+    form = {"processor": "own_database", "restored_to": (TODAY - timedelta(days=1)).isoformat()}
+    refused = town.start("after_restore", form, "operator")
+    town.finish("after_restore", refused, {"approve_plan": ("approver", "Reject")})
+    assert there() == 1
+    again = town.start("after_restore", form, "operator")
+    town.finish("after_restore", again, {"approve_plan": ("approver", "Approve")})
+    theirs_left = there()
+    theirs.dispose()
+    assert theirs_left == 0
+    assert [e["processor"] for e in town.entries() if e["event"] == "restored"] == ["own_database"] * 2
+    told = [e for e in town.entries() if e["event"] == "reappeared"]
+    assert told
+
+
+def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_it(town: Town) -> None:
+    form = {"processor": "salesforce", "ended_on": TODAY.isoformat()}
+    with pytest.raises(RuntimeError, match="403"):
+        airflow.Api(town.stack, "operator").trigger("offboard_processor", form)
+    run = town.start("offboard_processor", form, "compliance")
+    admin, approver = airflow.Api(town.stack, "admin"), airflow.Api(town.stack, "approver")
+    _until(town, run, "approve_plan", "awaiting_input")
+    time.sleep(10)
+    (asked,) = admin.waiting_for_answer("offboard_processor", run)
+    assert "62 a night by its quota" in asked["body"]
+    approver.answer("offboard_processor", run, "approve_plan", "Approve")
+    _until(town, run, "salesforce.advance", "running")
+    stopped = town.start("global_stop", {"action": "stop", "reason": "drill"}, "operator")
+    assert town.finish("global_stop", stopped) == "success"
+    town.finish("offboard_processor", run)
+    events = [e["event"] for e in town.entries()]
+    assert "attempted" not in events[events.index("stop_set") :]
+
+    mine = town.start("global_stop", {"action": "release"}, "approver")
+    assert town.finish("global_stop", mine, {"approve": ("approver", "Approve")}).startswith("failed")
+    assert town.one(select(global_stop.c.released_at)) == [None]
+    other = town.start("global_stop", {"action": "release"}, "operator")
+    assert town.finish("global_stop", other, {"approve": ("approver", "Approve")}) == "success"
+    assert town.one(select(global_stop.c.released_at)) != [None]
+
+
+def test_the_contract_ends_over_the_nights_its_quota_needs_with_one_certificate(town: Town) -> None:
+    (row,) = town.rows(select(offboarding))
+    nights = -(-row.subjects // 62)
+    assert (row.a_night, row.estimated_end) == (62, TODAY + timedelta(days=nights - 1))
+    assert nights >= 2
+    for later in range(1, nights + 2):
+        day = TODAY + timedelta(days=later)
+        town.clock(day)
+        begun = _acted_on(town)
+        run = town.start("advance_disposals", {"as_of": day.isoformat()}, "admin")
+        town.finish("advance_disposals", run)
+        assert len(_acted_on(town) - begun) <= 62 * (2 if later == 1 else 1)
+    open_ = select(func.count()).where(disposal.c.offboarding_id == row.offboarding_id, disposal.c.closed_on.is_(None))
+    assert town.one(open_) == [0]
+    (row,) = town.rows(select(offboarding))
+    assert row.closed_on is not None
+    folder = town.stack.local / "exports" / row.certificate
+    assert [p.name for p in (folder / "certificates").glob("processor-salesforce*.pdf")]
+    (ended,) = [e for e in town.entries() if e["event"] == "processor_ended"]
+    assert ended["counts"]["subjects"] == row.subjects
+    contacts = httpx.get(town.stack.url("salesforce") + "/_sandbox/dump", timeout=60).text
+    assert not [p.email for p in town.made.people if p.email and f'"{p.email}"' in contacts]
+
+
+def test_an_unsigned_month_is_told_thirty_days_after_its_end(town: Town) -> None:
+    """The night a good two months on says so to whoever reads its mail; the officer's form ends it."""
+    day = TODAY + timedelta(days=70)
+    town.clock(day)
+    run = town.start("nightly_retention", {"as_of": day.isoformat()}, "admin")
+    town.finish("nightly_retention", run, {"approve_plan": ("approver", "Reject")})
+    told = f"ledger of {TODAY:%Y-%m} is not signed by the privacy officer"
+    logs = (town.stack.local / "airflow" / "logs").rglob(f"run_id={run}/task_id=report/*.log")
+    assert told in "".join(p.read_text() for p in logs)
+    assert told in "".join(p.read_text() for p in (town.stack.local / "mail").glob("*.eml"))
+
+
+def _acted_on(town: Town) -> set[str]:
+    ended = "processor_contract_ended"
+    return {e["subject_tag"] for e in town.entries() if e["event"] == "attempted" and e.get("trigger_event") == ended}
+
+
+def _until(town: Town, run: str, task: str, state: str) -> None:
+    for _state, tasks in airflow.Api(town.stack, "admin").follow("offboard_processor", run):
+        if any(t["task_id"] == task and t["state"] in (state, "success") for t in tasks):
+            return
+    raise AssertionError(task)
