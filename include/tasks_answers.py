@@ -113,6 +113,17 @@ def forget_ids() -> int:
         return requests.forget(context, known)
 
 
+@task(task_id="forget_names")
+def forget_names() -> int:
+    """Replace login names in approvals that are over longer than the policy's days by pseudonyms; return how many."""
+    from include.disposals import approvals
+    from include.policy.answers import section
+
+    with opened({"run_id": "", "as_of": _today()}) as context:
+        days = section(context.schedule).names_days
+        return approvals.forget_names(context, datetime.now(UTC) - timedelta(days=days))
+
+
 @task(task_id="forget_runs")
 def forget_runs(dag_id: str = "erase_account") -> int:
     """Delete the runs whose certificate (without one: whose end) is older than the policy's days; return how many."""

@@ -51,6 +51,19 @@ class Intake:
     relation_check: str | None = None
     verifier: str | None = None
     child_age: int | None = None
+    end_user: str = field(default="", repr=False)
+    instruction_sha256: str | None = None
+
+    def tags(self, context: Context) -> dict[str, str]:
+        """Return the tags of whom it is about, by epoch: the account, or one end user of it."""
+        return tags_of(context, self.account_id, self.end_user)
+
+
+def tags_of(context: Context, account_id: str, end_user: str = "") -> dict[str, str]:
+    """Return the tags of an account under every live epoch, or of one end user of it."""
+    if not end_user:
+        return context.tags.all(account_id)
+    return context.tags.all(f"{account_id}/{end_user}", kind="end_user")
 
 
 def receive(
@@ -76,7 +89,7 @@ def receive(
         row = {
             "request_id": uuid4(),
             "account_id": intake.account_id,
-            "subject_tag": context.tags.tag(intake.account_id, epoch=epoch),
+            "subject_tag": intake.tags(context)[epoch],
             "key_epoch": epoch,
             **{name: getattr(intake, name) for name in _INTAKE},
             "clocks": [_clock(c) for c in clocks],
@@ -96,7 +109,10 @@ def receive(
         connection.execute(insert(request).values(row))
         received = _entry(context, row, "request_received", code=intake.kind, actor=by.entry())
         received |= {"basis": intake.channel, "until": first.due.isoformat()}
-        stage(connection, [received | ({"subject_type": "child"} if intake.kind == "guardian" else {})])
+        if intake.instruction_sha256:
+            received["receipt_sha256"] = intake.instruction_sha256
+        about = {"guardian": "child", "end_user": "end_user"}.get(intake.kind)
+        stage(connection, [received | ({"subject_type": about} if about else {})])
     return UUID(str(row["request_id"]))
 
 
@@ -108,6 +124,7 @@ def _supersede(connection: Connection, context: Context, intake: Intake) -> None
             request.c.account_id == intake.account_id,
             request.c.kind == intake.kind,
             request.c.received_on == intake.received_on,
+            among(request.c.subject_tag, list(intake.tags(context).values())),
             request.c.closed_on.is_(None),
             among(request.c.status, DECIDABLE),
         )

@@ -81,6 +81,7 @@ class Requests(Part):
     alert_days: Annotated[int, Field(ge=1, le=9)]
     notice_margin_days: Annotated[int, Field(ge=1, le=9)]
     conf_days: Annotated[int, Field(ge=1, le=365)]
+    names_days: Annotated[int, Field(ge=1, le=730)] = 90
     objection: Title
     contact: Contact
     kinds: Annotated[tuple[RequestKind, ...], Strict(False), Field(min_length=1)]

@@ -42,6 +42,8 @@ def environment(stack: Stack) -> dict[str, str]:
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DEFAULT_TIMEZONE": "Asia/Seoul",
+        # The audit log copies every request's body, refused ones too: what is typed into a form stays out of it.
+        "CORE__SENSITIVE_VAR_CONN_NAMES": "conf,params_input,account_id",
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(hashlib.sha256(stack.secret("fernet").encode()).digest()).decode(),
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from include.database import approval
 from include.database_requests import request
 from include.sandbox import airflow
 from tests.e2e.by_hand.conftest import DAG, ROOT, TODAY, Rig
@@ -205,6 +206,9 @@ def test_a_runs_form_is_deleted_days_after_its_certificate(rig: Rig) -> None:
 
     assert forget() == 200
     rig.in_airflow("UPDATE dag_run SET end_date = end_date - interval '40 days' WHERE run_id = :r", r=run)
+    with rig.context.engine.begin() as connection:
+        long_ago = {"decided_at": datetime.now(UTC) - timedelta(days=91)}
+        connection.execute(update(approval).where(approval.c.decided_at.is_not(None)).values(long_ago))
     assert forget() == 200  # ended long ago, certified just now
     with rig.context.engine.begin() as connection:
         connection.execute(
@@ -213,5 +217,9 @@ def test_a_runs_form_is_deleted_days_after_its_certificate(rig: Rig) -> None:
             .values(certified_at=datetime.now(UTC) - timedelta(days=40))
         )
     assert forget() == 404
+    with rig.context.engine.connect() as connection:
+        names = set(connection.execute(select(approval.c.requested_by).union(select(approval.c.decided_by))).scalars())
+    assert names - {None}
+    assert not names & {"operator", "approver", "double"}
     for table in ("dag_run", "task_instance", "xcom", "rendered_task_instance_fields"):
         assert (table, rig.in_airflow(f"SELECT count(*) FROM {table} WHERE run_id = :r", r=run)) == (table, [(0,)])
