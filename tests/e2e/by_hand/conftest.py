@@ -58,7 +58,7 @@ class Rig:
         assert reply.status_code == 200, reply.text
         return str(reply.json()["dag_run_id"])
 
-    def ended(self, run: str, seconds: float = 400) -> dict[str, str]:
+    def ended(self, run: str, seconds: float = 1200) -> dict[str, str]:
         """Wait for the end of a run; return the states of its tasks, and its own under `run`."""
         deadline = time.monotonic() + seconds
         for state, tasks in self.users["admin"].follow(DAG, run):
@@ -75,7 +75,7 @@ class Rig:
                 if '"exc_value"' in line:
                     print(log.parent.name, [e["exc_value"] for e in json.loads(line).get("error_detail", [])])
 
-    def waits(self, run: str, task: str = "approve", seconds: float = 240) -> None:
+    def waits(self, run: str, task: str = "approve", seconds: float = 900) -> None:
         """Wait until a question stands."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from include.database_requests import request
 from include.sandbox import airflow
 from tests.e2e.by_hand.conftest import DAG, ROOT, TODAY, Rig
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 SECOND_ROLE = """
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder

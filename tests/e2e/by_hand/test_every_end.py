@@ -15,7 +15,7 @@ from include.database import entry, hold
 from include.disposals.requests import deadline_alerts
 from tests.e2e.by_hand.conftest import DAG, TODAY, Rig
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 Runs = dict[str, str]
 
 

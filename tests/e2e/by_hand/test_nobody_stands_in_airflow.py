@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.by_hand.conftest import Rig
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 KEPT = ("dag_run", "rendered_task_instance_fields", "xcom", "hitl_detail", "log", "task_instance_note", "dag_run_note")
 """Where Airflow keeps what is typed, rendered, returned, asked or noted."""
 

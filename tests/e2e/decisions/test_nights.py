@@ -13,7 +13,7 @@ from include.database_decisions import night
 from include.sandbox import airflow
 from tests.e2e.decisions.conftest import Town
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 
 def test_a_rejected_night_acts_on_nothing(town: Town) -> None:

@@ -16,7 +16,7 @@ from include.sandbox import airflow
 from include.sandbox.company_tables import metadata
 from tests.e2e.decisions.conftest import TODAY, Town
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 LAST_MONTH = f"{TODAY.replace(day=1) - timedelta(days=1):%Y-%m}"
 
 
