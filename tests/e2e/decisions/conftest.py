@@ -51,7 +51,8 @@ class OwnSchedule(Stack):
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process, with this schedule."""
-        return {**super().environment, "RETENTION_SCHEDULE": str(self.schedule)}
+        mine = {"RETENTION_SCHEDULE": str(self.schedule), "RETENTION_ALERTS_EMAIL": "privacy@example.com"}
+        return {**super().environment, **mine}
 
 
 class Town:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from email import message_from_bytes, policy
 
-import httpx
 import pytest
 from sqlalchemy import func, insert, select, text
 
 from include import database
 from include.database import disposal, global_stop
-from include.database_decisions import ledger_check, manual_order, manual_request, offboarding
+from include.database_decisions import ledger_check, manual_order, manual_request, night, offboarding
 from include.sandbox import airflow
 from include.sandbox.company_tables import metadata
 from tests.e2e.decisions.conftest import TODAY, Town
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
+A_NIGHT = 62
+"""Subjects a night at Salesforce, by the quota and the schedule of this town."""
 LAST_MONTH = f"{TODAY.replace(day=1) - timedelta(days=1):%Y-%m}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def approved_night(town: Town) -> None:
+    """A night that somebody let go; there is one where the nights' own tests ran before."""
+    if "approved" not in town.one(select(night.c.decision)):
+        run = town.start("nightly_retention", {}, "admin")
+        assert town.finish("nightly_retention", run, {"approve_plan": ("approver", "Approve")}) == "success"
 
 
 def test_the_officer_signs_a_month_that_is_over_and_nobody_else_does(town: Town) -> None:
@@ -66,17 +76,16 @@ def test_what_a_restore_brought_back_goes_again_with_a_second_person_only(town: 
             return int(connection.execute(asked, {"a": back.account_id}).scalar_one())
 
     form = {"processor": "own_database", "restored_to": (TODAY - timedelta(days=1)).isoformat()}
-    refused = town.start("after_restore", form, "operator")
-    town.finish("after_restore", refused, {"approve_plan": ("approver", "Reject")})
     assert there() == 1
-    again = town.start("after_restore", form, "operator")
-    town.finish("after_restore", again, {"approve_plan": ("approver", "Approve")})
+    with pytest.raises(RuntimeError, match="403"):
+        airflow.Api(town.stack, "viewer").trigger("after_restore", form)
+    run = town.start("after_restore", form, "operator")
+    town.finish("after_restore", run, {"approve_plan": ("approver", "Approve")})
     theirs_left = there()
     theirs.dispose()
     assert theirs_left == 0
-    assert [e["processor"] for e in town.entries() if e["event"] == "restored"] == ["own_database"] * 2
-    told = [e for e in town.entries() if e["event"] == "reappeared"]
-    assert told
+    assert [e["processor"] for e in town.entries() if e["event"] == "restored"] == ["own_database"]
+    assert [e for e in town.entries() if e["event"] == "reappeared"]
 
 
 def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_it(town: Town) -> None:
@@ -88,7 +97,7 @@ def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_i
     _until(town, run, "approve_plan", "awaiting_input")
     time.sleep(10)
     (asked,) = admin.waiting_for_answer("offboard_processor", run)
-    assert "62 a night by its quota" in asked["body"]
+    assert f"{A_NIGHT} a night by its quota" in asked["body"]
     approver.answer("offboard_processor", run, "approve_plan", "Approve")
     _until(town, run, "salesforce.advance", "running")
     stopped = town.start("global_stop", {"action": "stop", "reason": "drill"}, "operator")
@@ -105,40 +114,48 @@ def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_i
     assert town.one(select(global_stop.c.released_at)) != [None]
 
 
-def test_the_contract_ends_over_the_nights_its_quota_needs_with_one_certificate(town: Town) -> None:
+def test_the_contract_ends_over_the_nights_its_quota_needs(town: Town) -> None:
     (row,) = town.rows(select(offboarding))
-    nights = -(-row.subjects // 62)
-    assert (row.a_night, row.estimated_end) == (62, TODAY + timedelta(days=nights - 1))
-    assert nights >= 2
-    for later in range(1, nights + 2):
-        day = TODAY + timedelta(days=later)
-        town.clock(day)
-        begun = _acted_on(town)
-        run = town.start("advance_disposals", {"as_of": day.isoformat()}, "admin")
-        town.finish("advance_disposals", run)
-        assert len(_acted_on(town) - begun) <= 62 * (2 if later == 1 else 1)
-    open_ = select(func.count()).where(disposal.c.offboarding_id == row.offboarding_id, disposal.c.closed_on.is_(None))
-    assert town.one(open_) == [0]
-    (row,) = town.rows(select(offboarding))
-    assert row.closed_on is not None
-    folder = town.stack.local / "exports" / row.certificate
-    assert [p.name for p in (folder / "certificates").glob("processor-salesforce*.pdf")]
-    (ended,) = [e for e in town.entries() if e["event"] == "processor_ended"]
-    assert ended["counts"]["subjects"] == row.subjects
-    contacts = httpx.get(town.stack.url("salesforce") + "/_sandbox/dump", timeout=60).text
-    assert not [p.email for p in town.made.people if p.email and f'"{p.email}"' in contacts]
+    nights = -(-row.subjects // A_NIGHT)
+    assert (row.a_night, row.estimated_end) == (A_NIGHT, TODAY + timedelta(days=nights - 1))
+    assert nights >= 3
+    assert len(_acted_on(town)) <= A_NIGHT
+    day = TODAY + timedelta(days=1)
+    town.clock(day)
+    town.finish("advance_disposals", town.start("advance_disposals", {"as_of": day.isoformat()}, "admin"))
+    assert A_NIGHT < len(_acted_on(town)) <= 2 * A_NIGHT
+    assert town.one(select(offboarding.c.closed_on)) == [None]
 
 
-def test_an_unsigned_month_is_told_thirty_days_after_its_end(town: Town) -> None:
-    """The night a good two months on says so to whoever reads its mail; the officer's form ends it."""
+def test_its_last_night_writes_one_certificate_and_names_the_unsigned_month(town: Town) -> None:
+    """A good two months on, with the night's new plan refused: what was let go before goes on and ends."""
     day = TODAY + timedelta(days=70)
     town.clock(day)
     run = town.start("nightly_retention", {"as_of": day.isoformat()}, "admin")
     town.finish("nightly_retention", run, {"approve_plan": ("approver", "Reject")})
+    (row,) = town.rows(select(offboarding))
+    left = select(disposal.c.outcome, disposal.c.code).where(
+        disposal.c.offboarding_id == row.offboarding_id, disposal.c.closed_on.is_(None)
+    )
+    if waiting := town.rows(left):  # what Salesforce keeps readable for a day
+        later = day + timedelta(days=2)
+        town.clock(later)
+        town.finish("advance_disposals", town.start("advance_disposals", {"as_of": later.isoformat()}, "admin"))
+        waiting = town.rows(left)
+    assert waiting == []
+    (row,) = town.rows(select(offboarding))
+    folder = town.stack.local / "exports" / row.certificate
+    assert [p.name for p in (folder / "certificates").glob("processor-salesforce*.pdf")]
+    (ended,) = [e for e in town.entries() if e["event"] == "processor_ended"]
+    assert ended["counts"]["subjects"] == row.subjects
+
     told = f"ledger of {TODAY:%Y-%m} is not signed by the privacy officer"
     logs = (town.stack.local / "airflow" / "logs").rglob(f"run_id={run}/task_id=report/*.log")
     assert told in "".join(p.read_text() for p in logs)
-    assert told in "".join(p.read_text() for p in (town.stack.local / "mail").glob("*.eml"))
+    mails = [
+        message_from_bytes(p.read_bytes(), policy=policy.default) for p in (town.stack.local / "mail").glob("*.eml")
+    ]
+    assert told in "".join(m.get_body(("html",)).get_content() for m in mails)  # type: ignore[union-attr]
 
 
 def _acted_on(town: Town) -> set[str]:
