@@ -158,6 +158,7 @@ KEYS: dict[str, Check] = {
     "moved_by": _several(_object({"code": WORD, "date": DATE}), 8),
     "hold_ids": _several(UUID),
     "hold_kinds": _several(HOLD),
+    "holds_read_at": MOMENT,
     "exceptions": _several(
         _object({}, {"item": CODE, "items": _several(CODE, 256), "rule_id": RULE, "law": CODE, "until": DATE})
     ),
