@@ -1,4 +1,4 @@
-"""A request that is not carried out: refused, withdrawn, identity not proven, or nothing held any more."""
+"""A request that is not carried out (refused, withdrawn, not proven, nothing held), or whose receipt is confirmed."""
 
 from airflow.sdk import dag
 
@@ -8,8 +8,9 @@ DOC = """
 ### Answer a request by hand (요구 답변)
 
 Closes a request of which nothing was released: **refused** (a reason code, the law and the route of objection are
-needed), **withdrawn**, **identity not proven**, or **answered** because nothing is held any more. The number stands in
-the log of `identify` of its run and in the deadline alerts of the nightly report. What was released cannot be refused.
+needed), **withdrawn**, **identity not proven**, or **answered** because nothing is held any more. **Confirmed** closes
+nothing: it records that the person was told the request came in (CCPA, ten business days). The number stands in the log
+of `identify` of its run and in the deadline alerts of the nightly report. What was released cannot be refused.
 """
 
 

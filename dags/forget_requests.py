@@ -1,4 +1,4 @@
-"""Every morning: forget the account ids and run configurations that no request needs any more."""
+"""Every morning: forget the account ids, login names and run configurations that nothing needs any more."""
 
 from airflow.sdk import CronTriggerTimetable, dag
 
@@ -11,6 +11,8 @@ The form of `erase_account` names an account. So many days after the certificate
 (`requests.conf_days`) the whole run is deleted through Airflow's REST API (connection `airflow_api`, a user with the
 right to delete DAG runs), and the register forgets the account id: only the tag stays. Runs without a request (dry
 runs, refused forms) go the same number of days after their end.
+
+Login names of who asked for an approval and who gave it become pseudonyms `requests.names_days` after it.
 
 Airflow's audit log keeps its own copy of a form; `airflow db clean --tables log --skip-archive` removes it.
 """
@@ -27,8 +29,8 @@ Airflow's audit log keeps its own copy of a form; `airflow db clean --tables log
     doc_md=DOC,
 )
 def forget_requests() -> None:
-    """Ids first, then runs."""
-    tasks_answers.forget_ids() >> tasks_answers.forget_runs()
+    """Ids first, then names, then runs."""
+    tasks_answers.forget_ids() >> tasks_answers.forget_names() >> tasks_answers.forget_runs()
 
 
 forget_requests()

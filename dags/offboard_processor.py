@@ -14,8 +14,9 @@ disposal there, spread over the nights its published quota allows (our share of 
 the first task says when it will end, and a second person sees it under *Required actions* before anything is acted on.
 Each night then carries on with its part; starting this again adds only who came since.
 
-When nothing is left open, `processor_ended` closes it in the evidence log. The one certificate for the processor, with
-the tags of its subjects, is made by `evidence_export` with that processor's name.
+When nothing is left open, the run that sees it (this one, a night's or an hour's) writes `processor_ended` and, in its
+task `export`, the one certificate for the processor with the tags of its subjects, in a folder of its own. Until then
+every night's mail says how much is open and until when.
 """
 FORM: dict[str, Any] = {
     "processor": Param(type="string", title="Processor · 수탁사", enum=tasks.places()),

@@ -62,6 +62,23 @@ class Trigger(_Part):
     given: Name | None = None
 
 
+class Person(_Part):
+    """Which column of a customer's row says whose of its end users it is: the id the customer gave, or a key of
+    `table`, whose column `value` holds that id.
+    """
+
+    column: Name
+    table: Name | None = None
+    key: Name | None = None
+    value: Name | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Person:
+        if len({self.table is None, self.key is None, self.value is None}) != 1:
+            raise ValueError("`table`, `key` and `value` belong together")
+        return self
+
+
 class Table(_Part):
     """A table of one dataset. Tables that refer to another stand before it."""
 
@@ -72,6 +89,7 @@ class Table(_Part):
     columns: tuple[Name, ...] = ()
     because: str | None = None
     triggers: Mapping[str, Trigger] = Field(default_factory=dict)
+    person: Person | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Table:

@@ -144,6 +144,7 @@ offboarding = Table(
     Column("first_night", Date),
     Column("estimated_end", Date),
     Column("closed_on", Date),
+    Column("certificate", Text, comment="folder of the export with the one certificate; null until it is written"),
     UniqueConstraint("processor", "ended_on"),
 )
 

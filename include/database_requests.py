@@ -45,6 +45,7 @@ request = Table(
     Column("notice_by", Text, nullable=False),
     Column("notice_state", Text, nullable=False, comment="pending, sent, or none where nobody is told"),
     Column("noticed_on", Date),
+    Column("confirmed_on", Date, comment="when the person was told that the request came in"),
     Column("overrides", Boolean, nullable=False, comment="the person's own request to erase: lifts H-5"),
     Column("terminated_on", Date, comment="the termination this request makes, until the company's register has it"),
     Column("datasets", ARRAY(Text), nullable=False, comment="what it reaches"),

@@ -289,6 +289,7 @@ def seal(run: Run, *, last: bool = False) -> dict[str, int]:
     """Seal what was recorded so far into the evidence log; the last seal of a run closes it with its counts first."""
     from include import keys
     from include.disposals import finish_run
+    from include.disposals.offboarding import close_finished
     from include.disposals.reporting import summary
     from include.evidence import log
     from include.evidence.note import Signer
@@ -297,6 +298,8 @@ def seal(run: Run, *, last: bool = False) -> dict[str, int]:
     with opened(run) as context:
         if last:
             counts = {f"{p}.{o}": n for p, by in summary(context).items() for o, n in by.items()}
+            for ended in close_finished(context):
+                print(f"nothing is left at {ended.processor}, whose contract ended on {ended.ended_on}")  # noqa: T201
             finish_run(context, UUID(run["run_id"]), counts)
         signing = connection("evidence_signing")
         signer = Signer(keys.signing_seed(signing), signing.require("origin"))
@@ -343,13 +346,21 @@ def authority() -> Authority | None:
 
 @task(trigger_rule="all_done", outlets=[EVIDENCE])
 def export(run: Run) -> str:
-    """Export the run's evidence and verify it as an auditor would; return the folder."""
+    """Export the run's evidence and verify it as an auditor would; return the folder.
+
+    An ended contract with nothing left gets its one certificate here, in an export of its own.
+    """
+    from include.disposals.people_export import certify_endings
     from include.disposals.reporting import export_run
     from include.evidence.store import EvidenceStore
 
     with opened(run) as context:
         store = EvidenceStore.of(connection("evidence_store"))
-        return str(export_run(context, connection("evidence_signing"), UUID(run["run_id"]), store=store))
+        signing = connection("evidence_signing")
+        folder = export_run(context, signing, UUID(run["run_id"]), store=store)
+        for certificate in certify_endings(context, signing, connection("evidence_store")):
+            print(f"certificate of an ended contract: {certificate}")  # noqa: T201
+        return str(folder)
 
 
 @task(trigger_rule="all_done", retries=0, multiple_outputs=False, on_failure_callback=mail_crash)
@@ -364,12 +375,11 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
             print(f"{processor:>14}  " + "  ".join(f"{o} {n}" for o, n in sorted(outcomes.items())))  # noqa: T201
         for words, count in overdue(context).items():
             print(f"overdue, a person must act: {words} {count}")  # noqa: T201
-        for line in alerts(context, now=datetime.now(UTC)):
-            print(f"a person must look: {line}")  # noqa: T201
-        for due in deadline_alerts(context):
-            print(f"to be answered: {due}")  # noqa: T201
+        told = [f"a person must look: {line}" for line in alerts(context, now=datetime.now(UTC))]
+        told += [f"to be answered: {due}" for due in deadline_alerts(context)]
+        print("\n".join(told))  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
-        for alert in publish(context, missing):
+        for alert in publish(context, missing, told):
             print(f"alert {alert}")  # noqa: T201
     if missing:
         raise RetentionError("Promised and not proven: " + "; ".join(missing) + ". The next run goes on from there.")

@@ -27,10 +27,11 @@ LATE = timedelta(hours=6)
 """How long a night may take from being queued."""
 
 
-def publish(context: Context, gaps: Sequence[str]) -> list[Alert]:
+def publish(context: Context, gaps: Sequence[str], told: Sequence[str] = ()) -> list[Alert]:
     """Emit the numbers at the end of a run, mail what should wake somebody, and return it.
 
-    A night mails everything, an hourly run only what it could not prove: the rest was said that night.
+    A night mails everything, an hourly run only what it could not prove: the rest was said that night. `told` are the
+    lines of what waits for a person or a day (requests with their clocks, the unsigned ledger, overdue manual orders).
     """
     from include import metrics
 
@@ -38,10 +39,13 @@ def publish(context: Context, gaps: Sequence[str]) -> list[Alert]:
         numbers = metrics.read(session, context.as_of, now=datetime.now(UTC))
     emit(numbers, green=not gaps)
     found = metrics.alerts(numbers, gaps=len(gaps))
-    if found and (gaps or context.dag_id == NIGHT):
+    night = context.dag_id == NIGHT
+    lines = [*map(str, found), *(f"not proven: {gap}" for gap in gaps), *(told if night else ())]
+    if lines and (gaps or night):
+        many = len(found) + len(told if night else ())
         mail(
-            f"Retention {context.as_of}: {len(found)} alerts · 알림 {len(found)}건",
-            [*map(str, found), *(f"not proven: {gap}" for gap in gaps), *(f"{RUNBOOKS}#{a.name}" for a in found)],
+            f"Retention {context.as_of}: {many} alerts · 알림 {many}건",
+            [*lines, *(f"{RUNBOOKS}#{a.name}" for a in found), *([f"{RUNBOOKS}#told"] if night and told else [])],
         )
     return found
 

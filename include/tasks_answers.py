@@ -30,6 +30,7 @@ DECISIONS = {
     "withdrawn": "철회 · Withdrawn by the person",
     "identity_not_proven": "본인 확인 불가 · Identity not proven",
     "answered": "보유 없음 답변 · Answered: nothing is held any more",
+    "confirmed": "접수 확인 통지 · Confirmed: the person was told that it came in (it stays open)",
 }
 REASONS = {
     "none": "해당 없음 · None",
@@ -80,11 +81,15 @@ def conclude() -> str:
         raise DecisionRefused("The run's configuration has keys the form does not know. Nothing was done.")
     given = {name: value for name, value in context_["params"].items() if value != "none"}
     with opened({"run_id": "", "as_of": _today()}) as context:
+        by = approvals.staff(str(context_["dag_run"].triggering_user_name or ""), "operator", context.wrapper)
+        if given["decision"] == "confirmed":
+            requests.confirm(context, UUID(given["request_id"]), by=by)
+            return "confirmed"
         requests.conclude(
             context,
             UUID(given["request_id"]),
             given["decision"],
-            by=approvals.staff(str(context_["dag_run"].triggering_user_name or ""), "operator", context.wrapper),
+            by=by,
             reason_code=given.get("reason_code"),
             law=given.get("law"),
             objection=given.get("objection"),
@@ -106,6 +111,17 @@ def forget_ids() -> int:
             ended = sorted(request_events.terminations(transaction))
         known = [f.account_id for f in context.accounts.facts(ended) if f.terminated_on is None]
         return requests.forget(context, known)
+
+
+@task(task_id="forget_names")
+def forget_names() -> int:
+    """Replace login names in approvals that are over longer than the policy's days by pseudonyms; return how many."""
+    from include.disposals import approvals
+    from include.policy.answers import section
+
+    with opened({"run_id": "", "as_of": _today()}) as context:
+        days = section(context.schedule).names_days
+        return approvals.forget_names(context, datetime.now(UTC) - timedelta(days=days))
 
 
 @task(task_id="forget_runs")

@@ -244,12 +244,9 @@ def tell(said: Any) -> None:
 def manual(run: Run) -> dict[str, int]:
     """Make one request a place for what only a person can do; nothing waits here."""
     from include.disposals.manual import ask_by_hand
-    from include.disposals.offboarding import close_finished
 
     with opened(run) as context:
         made = ask_by_hand(context)
-        for ended in close_finished(context):
-            print(f"nothing is left at {ended.processor}, whose contract ended on {ended.ended_on}")  # noqa: T201
     print(", ".join(f"{n} orders to {place}" for place, n in sorted(made.items())) or "nothing to ask for")  # noqa: T201
     return made
 

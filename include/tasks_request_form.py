@@ -18,12 +18,16 @@ from include.errors import DecisionRefused
 ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """An internal id holds a digit and no dot, blank or @; nothing shaped like a telephone or business number passes."""
 
+END_USER_ID = r"^(?!\+?[0-9]{8,11}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z._:-]*[0-9])[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$"
+"""The customer's id of its end user: a digit in it, no @ or dot or blank, nothing shaped like a telephone number."""
+REFERENCE = r"^[A-Z0-9][A-Z0-9-]{3,39}$"
+
 KINDS = {
     "termination": "가입해지 · Termination of the contract",
     "erasure": "삭제 요구 · Erasure",
     "consent_withdrawal": "동의철회 · Withdrawal of consent (marketing only)",
     "guardian": "법정대리인의 삭제 요구 · Guardian of a child under 14",
-    "end_user": "고객사 최종 사용자 · End users, on the customer's recorded instruction",
+    "end_user": "고객사 최종 사용자 · One end user, on the customer's recorded instruction",
     "court_erase": "법원의 삭제 명령 · Order of a court to erase",
     "court_preserve": "법원의 보전 명령 · Order of a court to preserve",
 }
@@ -61,7 +65,9 @@ RECORDS = (
 )  # fmt: skip
 """What an order may list; a test compares it with the schedule."""
 
-ORDER, GUARDIAN, MORE = "법원 명령 · An order", "법정대리인 · A guardian", "그 밖 · More"
+ORDER, GUARDIAN, END_USER, MORE = (
+    "법원 명령 · An order", "법정대리인 · A guardian", "최종 사용자 · An end user", "그 밖 · More",
+)  # fmt: skip
 """Folded sections; what every request needs stands in none, so that it is open."""
 
 
@@ -115,6 +121,17 @@ FORM: dict[str, Any] = {
         None, type=["null", "integer"], minimum=0, maximum=18, title="아동의 나이 · Age of the child",
         description_md="요청일 현재 만 나이. · In years, on the day of the request.", section=GUARDIAN,
     ),
+    "end_user_id": Param(
+        None, type=["null", "string"], pattern=END_USER_ID, title="최종 사용자 번호 · End user's id",
+        description_md="고객사가 준 번호만. 이메일·이름·전화번호는 거부. · "
+        "The id the customer gave, never an e-mail, a name or a telephone number.", section=END_USER,
+    ),
+    "instruction": Param(
+        None, type=["null", "string"], pattern=REFERENCE, title="고객사 지시 번호 · Instruction's number",
+        description_md="고객사 지시의 접수 번호(대문자·숫자). 계정 DB에 기록돼 있으면 비웁니다. · "
+        "Reference number of the customer's instruction (capitals, digits); empty where its database records one.",
+        section=END_USER,
+    ),
     "notice_by": _choice(
         NOTICES, "mail", "결과 통지 · Notice by", "우편·전화는 보낸 뒤 확인. · Post and telephone are attested.", MORE,
     ),
@@ -145,6 +162,8 @@ def checked(conf: Mapping[str, Any]) -> dict[str, Any]:
             ) from None
     if not re.fullmatch(ACCOUNT, str(values["account_id"])):
         raise DecisionRefused("account_id: not an internal id. Nothing was done.")
+    if (values["kind"] == "end_user") != bool(values["end_user_id"]):
+        raise DecisionRefused("end_user_id: belongs to a request about one end user, and only there. Nothing was done.")
     if values["kind"] == "guardian" and values["relation_check"] == "none":
         raise DecisionRefused("relation_check: a guardian's relation is checked first. Nothing was done.")
     return values

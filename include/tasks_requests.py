@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -35,7 +36,6 @@ ROLES = {
     "RetentionCompliance": READ,
 }
 """Only an operator starts one. To answer an approval is an edit of the DAG, for Airflow; HITL Detail is needed too."""
-REFERENCE = r"^[A-Z0-9][A-Z0-9-]{3,39}$"
 
 
 def _form() -> dict[str, Any]:
@@ -55,7 +55,10 @@ def _me(context: Context, role: str = "operator") -> Staff:
 def _asked(form: dict[str, Any]) -> Asked:
     from include.policy.requests import Asked
 
-    return Asked(form["kind"], date.fromisoformat(form["received_on"]), tuple(form["records"] or ()), form["child_age"])
+    return Asked(
+        form["kind"], date.fromisoformat(form["received_on"]), tuple(form["records"] or ()), form["child_age"],
+        end_user=form["end_user_id"] or "", instruction=bool(form["instruction"]),
+    )  # fmt: skip
 
 
 def _plan(context: Context, form: dict[str, Any]) -> RequestPlan | None:
@@ -164,6 +167,8 @@ def _register(context: Context, form: dict[str, Any], plan: RequestPlan | None, 
         relation_check=form["relation_check"] if form["kind"] == "guardian" else None,
         verifier=f"{me.role}:{me.pseudonym}" if form["kind"] == "guardian" else None,
         child_age=form["child_age"] if form["kind"] == "guardian" else None,
+        end_user=form["end_user_id"] or "",
+        instruction_sha256=sha256(form["instruction"].encode()).hexdigest() if form["instruction"] else None,
     )
     if not proven:
         status = requests.NOT_PROVEN
@@ -232,7 +237,8 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
         planned = [d for d in plan.disposals if d.processor == processor] if plan else []
         accounts = database.connect(connection("accounts_db"))
         try:
-            return look(context, planned, partial(site, context, processor, accounts))
+            end_user = form["end_user_id"] or ""
+            return look(context, planned, partial(site, context, processor, accounts), end_user=end_user)
         except (ProcessorError, ConfigurationError) as error:
             # The place is shown as not read; what is found there later stops and is asked about.
             code = error.code if isinstance(error, ProcessorError) else "not_configured"
@@ -249,6 +255,7 @@ def present(run: Run, seen: Any) -> dict[str, Any]:
     A request that reaches nothing has no place to look at; it is shown, approved and answered all the same.
     """
     from include.disposals import approvals, previews, release, requests
+    from include.disposals.requests import tags_of
     from include.policy.answers import answer_clocks, strictest
 
     form = _form()
@@ -264,7 +271,7 @@ def present(run: Run, seen: Any) -> dict[str, Any]:
             [line for lines in seen or () for line in lines],
             context.schedule,
             clock=strictest(answer_clocks(asked.received_on, context.schedule)),
-            subject_tag=context.tags.tag(form["account_id"], epoch=epoch),
+            subject_tag=tags_of(context, form["account_id"], asked.end_user)[epoch],
         )
         digest, text = previews.digest(shown), previews.markdown(shown, context.schedule)
         print(text)  # noqa: T201
@@ -326,7 +333,7 @@ def release(run: Run, shown: dict[str, Any], decision: dict[str, Any] | None) ->
         plan = _plan(context, form)
         if plan is None:
             raise DecisionRefused("The account left before the release. Nothing was done; start a new run.")
-        count = releasing.release(context, row, plan.disposals)
+        count = releasing.release(context, row, plan.disposals, end_user=form["end_user_id"] or "")
     print(f"{count} disposals released")  # noqa: T201
     return run
 

@@ -11,30 +11,28 @@ persons on one shell account are told apart by name only (docs/limits.md).
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from include import database, keys, processors
 from include.accounts import Accounts
-from include.connections import Connection
 from include.disposals import approving, guards, resurfacing, stopping
+from include.disposals import commands as reading
 from include.disposals.approvals import Staff, staff
+from include.disposals.commands import connection as _connection
 from include.disposals.context import Context, Decision
 from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
 from include.disposals.manual import Proof, answer, open_orders
 from include.disposals.settled import look_again
 from include.disposals.tonight import tonight
-from include.errors import ConfigurationError, RetentionError
+from include.errors import RetentionError
 from include.evidence.lookups import Person
 from include.evidence.tags import SubjectTags
-from include.policy import schedule
 
 Arguments = argparse.Namespace
 Carrier = Callable[[Arguments], str]
@@ -104,25 +102,18 @@ def _parser() -> argparse.ArgumentParser:
     decide = add("decide-sighting", _decide, "say who was seen: somebody in their own right, or to be erased again")
     decide.add_argument("--sighting", required=True, type=UUID)
     decide.add_argument("--as", dest="who", required=True, choices=("new_person", "erase_again"))
+    reading.add_vendor_request(add)
+    reading.add_simulate(
+        commands.add_parser("simulate", help="compare two schedules over the accounts of today; changes nothing")
+    )
     status = commands.add_parser("status", help="what stands, and what a person must do")
     status.set_defaults(carry_out=_status)
     return parser
 
 
-def _connection(name: str) -> Connection:
-    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
-    if not text:
-        raise ConfigurationError(
-            f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it, then run this again."
-        )
-    return Connection.from_json(name, text)
-
-
 def _decision() -> Decision:
-    path = os.environ.get("RETENTION_SCHEDULE")
     today = datetime.now(ZoneInfo("Asia/Seoul")).date()
-    engine = database.connect(_connection("retention_db"))
-    return Decision(engine, schedule.load(Path(path) if path else None), today)
+    return Decision(database.connect(_connection("retention_db")), reading.governing(), today)
 
 
 def _who(arguments: Arguments) -> str:
@@ -219,7 +210,8 @@ def _manual(_arguments: Arguments) -> str:
     for order in orders:
         box = f", box {order.box}" if order.box else ""
         told.append(
-            f"{order.order_id}  {order.processor} {order.code}{box}: {order.records} disposals, due {order.due}"
+            f"{order.order_id}  {order.processor} {order.code}{box}: {order.records} disposals, due {order.due}, "
+            f"request {order.request_id}"
         )
     words = {o.request_id: o for o in orders}
     texts = [f"\nTo {o.to}: {o.subject}\n{o.body}" for o in words.values()]

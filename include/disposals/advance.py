@@ -22,7 +22,7 @@ from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.late import Late
 from include.disposals.locate import blocked
-from include.disposals.record import Change, apply
+from include.disposals.record import Change, apply, utc_seconds
 from include.errors import ProcessorError
 from include.outcomes import TERMINAL, Outcome
 from include.processors import NOT_ARCHIVED, STALE_LOCATOR, ProcessorContract, Result, Step, Work
@@ -199,6 +199,8 @@ class _Batch:
         """Commit the intent for those that no hold, date, stop or missing approval keeps back; return them."""
         context, allowed, changes = self.context, [], []
         accounts = {self.rows[i].account_id for i in group}
+        # Read now and not at planning: what the company's records say of money and disputes changes in between.
+        read = {"holds_read_at": utc_seconds()}
         computed = context.accounts.computed_holds(accounts)
         with context.engine.begin() as connection:
             claims.lock_accounts(connection, accounts)
@@ -223,7 +225,7 @@ class _Batch:
                     change = self._not_approved(disposal_id, step)
                 else:
                     change = self._kept_back(disposal_id, row, step, found, notice_due=later.get(disposal_id))
-                changes.append(change)
+                changes.append(replace(change, proof={**change.proof, **read}))
                 if change.result.outcome is Outcome.ATTEMPTED:
                     allowed.append(disposal_id)
                     self.acted.add(disposal_id)

@@ -4,13 +4,15 @@
     decide(context, asked, by=staff(other, "approver", wrapper), decision=APPROVED, digest=d)
     check(connection, kind="erase_account", digest=d)           # raises unless that very digest was approved
 
-Four eyes are compared by login *name*, which stays in table `approval`; the log gets a role and a pseudonym. Airflow's
-own state (mark success, clear) proves nothing here: only a row with the digest does.
+Four eyes are compared by login *name*, which stays in table `approval` for the schedule's `requests.names_days` and is
+then its pseudonym; the log gets a role and a pseudonym from the start. Airflow's own state (mark success, clear) proves
+nothing here: only a row with the digest does.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from include.database import approval
 from include.disposals.context import Context, Decision
@@ -33,6 +35,7 @@ REJECTED = "rejected"
 EXPIRED = "expired"
 LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 """A pseudonym is spelled in letters, so that it can never look like a telephone number."""
+PSEUDONYM = re.compile("e-[a-p]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,26 @@ def check(connection: Connection, *, kind: str, digest: str, approval_id: UUID |
     if row.decided_by == row.requested_by:
         raise DecisionRefused("Requester and approver are the same person. Nothing was released.")
     return UUID(str(row.approval_id))
+
+
+def forget_names(context: Context, before: datetime) -> int:
+    """Replace the login names of approvals that were over before a moment (UTC) by pseudonyms; return how many.
+
+    Requester and approver stay two: the same name gives the same pseudonym, and evidence carries it already.
+    """
+    over = func.coalesce(approval.c.decided_at, approval.c.expires) < before
+    with context.engine.begin() as connection:
+        names = set()
+        for column in (approval.c.requested_by, approval.c.decided_by):
+            found = connection.execute(select(column).where(over, column.is_not(None)).distinct()).scalars()
+            names |= {n for n in found if not PSEUDONYM.fullmatch(n)}
+        changed = 0
+        for name in sorted(names):
+            known = staff(name, "operator", context.wrapper).pseudonym
+            for column in (approval.c.requested_by, approval.c.decided_by):
+                done = connection.execute(update(approval).where(over, column == name).values({column: known}))
+                changed += done.rowcount
+    return changed
 
 
 def _check_words(kind: str, digest: str) -> None:

@@ -118,12 +118,17 @@ def _new(connection: Connection, context: Context, plans: Iterable[Plan]) -> lis
     ]
 
 
-def store_planned(connection: Connection, context: Context, planned: Sequence[PlannedDisposal]) -> list[UUID]:
-    """Store what an approved request reaches, with its entries; return the new disposals' ids, in order."""
+def store_planned(
+    connection: Connection, context: Context, planned: Sequence[PlannedDisposal], *, tag: str | None = None
+) -> list[UUID]:
+    """Store what an approved request reaches, with its entries; return the new disposals' ids, in order.
+
+    `tag` is the subject's where that is not the account.
+    """
     if context.run_id is None:
         raise ConfigurationError("Disposals are planned inside a run; this context has none.")
     epoch = context.tags.current_epoch(context.as_of)
-    new = [(d, context.tags.tag(d.account_id, epoch=epoch)) for d in planned]
+    new = [(d, tag or context.tags.tag(d.account_id, epoch=epoch)) for d in planned]
     return _store(connection, context, context.run_id, new)
 
 

@@ -155,13 +155,15 @@ def subject_of(
         login_id=keys.get("login_id") or "",
         name=keys.get("name") or "",
         phones=tuple(keys.get("phones", ())),
+        end_user=(stored or {}).get("end_user") or "",
     )
 
 
 def search_keys(subject: Subject) -> dict[str, Any]:
     """Return what of a subject is kept to search with later."""
     fields = asdict(subject)
-    return {k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in KEYS}
+    kept = {k: list(fields[k]) if k in ("emails", "phones") else fields[k] for k in KEYS}
+    return kept | ({"end_user": subject.end_user} if subject.end_user else {})
 
 
 def _set_held_aside(

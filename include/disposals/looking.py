@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from include.disposals import previews
@@ -14,14 +15,20 @@ from include.processors import ProcessorContract, Work
 
 
 def look(
-    context: Context, planned: Sequence[PlannedDisposal], connect: Callable[[], ProcessorContract]
+    context: Context,
+    planned: Sequence[PlannedDisposal],
+    connect: Callable[[], ProcessorContract],
+    *,
+    end_user: str = "",
 ) -> list[dict[str, Any]]:
     """Return the preview's line of each planned disposal at one place: records found, steps, or why not read.
 
     A held disposal is looked at too: the preview says what the hold keeps.
     """
     known = context.accounts.identifiers({d.account_id for d in planned})
-    subjects = [subject_of(str(n), d, known.get(d.account_id)) for n, d in enumerate(planned)]
+    subjects = [
+        replace(subject_of(str(n), d, known.get(d.account_id)), end_user=end_user) for n, d in enumerate(planned)
+    ]
     place = connect()
     place.check()
     lines = []

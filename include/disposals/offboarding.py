@@ -86,7 +86,13 @@ def plan_end(
         connection.execute(
             update(offboarding)
             .where(offboarding.c.offboarding_id == row.offboarding_id)
-            .values(subjects=number, estimated_end=end, a_night=a_night)
+            # Somebody who came after the end is closed and certified anew.
+            .values(
+                subjects=number,
+                estimated_end=end,
+                a_night=a_night,
+                **({"closed_on": None, "certificate": None} if number > row.subjects else {}),
+            )
         )
     return standing(context, processor, ended_on)
 
@@ -175,7 +181,11 @@ def open_endings(context: Context) -> list[Ending]:
 
 def close_finished(context: Context) -> list[Ending]:
     """Write `processor_ended` with its counts for every ended contract with nothing left open; return those."""
-    done = [e for e in open_endings(context) if not e.open]
+    with context.engine.connect() as connection:
+        # One whose planning was cut off has no end yet: starting it again adds the rest first.
+        whole = select(offboarding.c.offboarding_id).where(offboarding.c.estimated_end.is_not(None))
+        planned = set(connection.execute(whole).scalars())
+    done = [e for e in open_endings(context) if not e.open and e.offboarding_id in planned]
     for ending in done:
         with context.engine.begin() as connection:
             first = connection.execute(

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from include.connections import Connection
 from include.database import entry, run
+from include.database_decisions import offboarding
 from include.disposals.context import Context
 from include.disposals.reporting import export_run
 from include.errors import EvidenceError
@@ -59,6 +60,29 @@ def export_asked(
     folder = root / f"asked-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     run_id = None if full else _first_run(context, selection.start)
     return export_run(context, signing, run_id, folder, store=place, extras=extras)
+
+
+def certify_endings(context: Context, signing: Connection, store: Connection) -> list[Path]:
+    """Write the one certificate of every ended contract that was closed since, with its subjects' tags; return them.
+
+    It stands on an export from the first night of the ending on. One that could not be written is tried by the next
+    run; once written it is named in the table, by folder.
+    """
+    wanted = select(offboarding).where(offboarding.c.closed_on.is_not(None), offboarding.c.certificate.is_(None))
+    with context.engine.connect() as connection:
+        closed = connection.execute(wanted.order_by(offboarding.c.ended_on)).all()
+    written = []
+    for row in closed:
+        asked = {"processor": row.processor, "from": row.first_night.isoformat()}
+        folder = export_asked(context, signing, store, asked=asked, full=False, name=str(row.offboarding_id))
+        with context.engine.begin() as connection:
+            connection.execute(
+                update(offboarding)
+                .where(offboarding.c.offboarding_id == row.offboarding_id)
+                .values(certificate=folder.name)
+            )
+        written.append(folder)
+    return written
 
 
 def _extras(

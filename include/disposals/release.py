@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, disposal
 from include.database_requests import request, request_item
-from include.disposals import approvals, guards, previews, requests
+from include.disposals import approvals, guards, locators, previews, requests
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.discover import store_planned
@@ -26,11 +26,12 @@ from include.policy.planner import PlannedDisposal
 KIND = "erase_account"
 
 
-def release(context: Context, row: Row[Any], planned: Sequence[PlannedDisposal]) -> int:
+def release(context: Context, row: Row[Any], planned: Sequence[PlannedDisposal], *, end_user: str = "") -> int:
     """Store what was approved and return how many disposals the request has; a second time adds nothing.
 
     `planned` is the plan made anew. A line that the approved preview does not have is refused: it was never shown. A
-    disposal of another run that is open and does this work already is followed instead of doubled.
+    disposal of another run that is open and does this work already is followed instead of doubled. `end_user` is the
+    one the request is about; it is kept encrypted with its disposals until they close.
     """
     approved = {previews.key(one): one for one in (row.plan or {}).get("lines", ())}
     unseen = [d for d in planned if previews.key_of(d) not in approved]
@@ -46,7 +47,7 @@ def release(context: Context, row: Row[Any], planned: Sequence[PlannedDisposal])
         guards.check_not_stopped(connection)
         guards.check_approved(connection, context.schedule.sha256)
         approvals.check(connection, kind=KIND, digest=row.plan_digest)
-        linked = _link(connection, context, row, planned, approved)
+        linked = _link(connection, context, row, planned, approved, end_user)
         requests.set_status(connection, row.request_id, requests.APPROVED)
     return linked
 
@@ -57,11 +58,12 @@ def _link(
     row: Row[Any],
     planned: Sequence[PlannedDisposal],
     approved: Mapping[tuple[str, ...], Mapping[str, Any]],
+    end_user: str,
 ) -> int:
     mine: dict[UUID, PlannedDisposal] = {}
     new = []
     for one in planned:
-        same = _doing(connection, context, row, one)
+        same = _doing(connection, row, one, list(requests.tags_of(context, row.account_id, end_user).values()))
         if same is None:
             new.append(one)
             continue
@@ -73,7 +75,9 @@ def _link(
                 .where(disposal.c.disposal_id == same.disposal_id)
                 .values(due_at=context.as_of, gate=None)
             )
-    stored = store_planned(connection, context, new)
+    stored = store_planned(connection, context, new, tag=row.subject_tag if end_user else None)
+    if end_user:
+        locators.save(connection, context, "search", {str(i): {"end_user": end_user} for i in stored})
     mine |= dict(zip(stored, new, strict=True))
     for disposal_id, one in mine.items():
         shown = approved[previews.key_of(one)]
@@ -86,7 +90,7 @@ def _link(
     return len(mine)
 
 
-def _doing(connection: Connection, context: Context, row: Row[Any], one: PlannedDisposal) -> Row[Any] | None:
+def _doing(connection: Connection, row: Row[Any], one: PlannedDisposal, tags: Sequence[str]) -> Row[Any] | None:
     """Return the disposal that does this work already: the very same one, or an open one that reaches as far."""
     same = and_(
         *(disposal.c[name] == getattr(one, name) for name in ("rule_id", "scope_id", "trigger_event", "trigger_date"))
@@ -95,7 +99,7 @@ def _doing(connection: Connection, context: Context, row: Row[Any], one: Planned
     found = connection.execute(
         select(disposal, as_far.label("as_far"))
         .where(
-            among(disposal.c.subject_tag, context.tags.all(row.account_id).values()),
+            among(disposal.c.subject_tag, tags),
             disposal.c.processor == one.processor,
             or_(same, and_(disposal.c.closed_on.is_(None), as_far)),
         )

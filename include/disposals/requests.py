@@ -51,6 +51,19 @@ class Intake:
     relation_check: str | None = None
     verifier: str | None = None
     child_age: int | None = None
+    end_user: str = field(default="", repr=False)
+    instruction_sha256: str | None = None
+
+    def tags(self, context: Context) -> dict[str, str]:
+        """Return the tags of whom it is about, by epoch: the account, or one end user of it."""
+        return tags_of(context, self.account_id, self.end_user)
+
+
+def tags_of(context: Context, account_id: str, end_user: str = "") -> dict[str, str]:
+    """Return the tags of an account under every live epoch, or of one end user of it."""
+    if not end_user:
+        return context.tags.all(account_id)
+    return context.tags.all(f"{account_id}/{end_user}", kind="end_user")
 
 
 def receive(
@@ -76,7 +89,7 @@ def receive(
         row = {
             "request_id": uuid4(),
             "account_id": intake.account_id,
-            "subject_tag": context.tags.tag(intake.account_id, epoch=epoch),
+            "subject_tag": intake.tags(context)[epoch],
             "key_epoch": epoch,
             **{name: getattr(intake, name) for name in _INTAKE},
             "clocks": [_clock(c) for c in clocks],
@@ -96,7 +109,10 @@ def receive(
         connection.execute(insert(request).values(row))
         received = _entry(context, row, "request_received", code=intake.kind, actor=by.entry())
         received |= {"basis": intake.channel, "until": first.due.isoformat()}
-        stage(connection, [received | ({"subject_type": "child"} if intake.kind == "guardian" else {})])
+        if intake.instruction_sha256:
+            received["receipt_sha256"] = intake.instruction_sha256
+        about = {"guardian": "child", "end_user": "end_user"}.get(intake.kind)
+        stage(connection, [received | ({"subject_type": about} if about else {})])
     return UUID(str(row["request_id"]))
 
 
@@ -108,6 +124,7 @@ def _supersede(connection: Connection, context: Context, intake: Intake) -> None
             request.c.account_id == intake.account_id,
             request.c.kind == intake.kind,
             request.c.received_on == intake.received_on,
+            among(request.c.subject_tag, list(intake.tags(context).values())),
             request.c.closed_on.is_(None),
             among(request.c.status, DECIDABLE),
         )
@@ -127,6 +144,7 @@ def _clock(clock: Clock) -> dict[str, str]:
         "legal_due": clock.legal_due.isoformat(),
         "law": clock.law,
         "article": clock.article,
+        "duty": clock.duty,
     }
 
 
@@ -200,6 +218,19 @@ def conclude(
         )  # fmt: skip
         answered = _entry(context, row._mapping, "request_answered", code=status, actor=by.entry())
         stage(connection, [answered | ({"basis": reason_code} if reason_code else {})])
+
+
+def confirm(context: Context, request_id: UUID, *, by: Staff) -> None:
+    """Record that the person was told the request came in (11 CCR 7021(a)); it stays open. Again it adds nothing."""
+    with context.engine.begin() as connection:
+        row = connection.execute(select(request).where(request.c.request_id == request_id).with_for_update()).first()
+        if row is None or row.closed_on is not None:
+            raise DecisionRefused(f"There is no open request {request_id} to confirm. Look at the register.")
+        if row.confirmed_on is None:
+            connection.execute(
+                update(request).where(request.c.request_id == request_id).values(confirmed_on=context.as_of)
+            )
+            stage(connection, [_entry(context, row._mapping, "request_confirmed", actor=by.entry())])
 
 
 def note_notice(
@@ -293,15 +324,20 @@ class Due:
     kind: str
     status: str
     alert: Alert
+    duty: str = "answer"
 
     def __str__(self) -> str:
         when = f"{-self.alert.days_left} days late" if self.alert.overdue else f"{self.alert.days_left} days left"
         what = f"request {self.request_id} ({self.kind}, {self.status})"
-        return f"{what}: due {self.alert.due} by {self.alert.rule}, {when}"
+        due = "due" if self.duty == "answer" else "receipt to be confirmed"
+        return f"{what}: {due} {self.alert.due} by {self.alert.rule}, {when}"
 
 
 def deadline_alerts(context: Context) -> list[Due]:
-    """Return every unanswered request whose strictest clock ends within the schedule's `alert_days`, or has ended."""
+    """Return every clock of an unanswered request that ends within the schedule's `alert_days`, or has ended.
+
+    Each law's clock is told when its own day is near: a request late under one law is not yet late under another.
+    """
     if context.schedule.requests is None:
         return []
     days = section(context.schedule).alert_days
@@ -311,7 +347,14 @@ def deadline_alerts(context: Context) -> list[Due]:
         ).all()
     found = []
     for row in rows:
-        near = alert(Clock(row.due_rule, row.due, row.legal_due, "", ""), context.as_of, days=days)
-        if near:
-            found.append(Due(str(row.request_id), row.kind, row.status, near))
+        for stored in row.clocks:
+            clock = _stored(stored)
+            near = alert(clock, context.as_of, days=days)
+            if near and (clock.duty == "answer" or row.confirmed_on is None):
+                found.append(Due(str(row.request_id), row.kind, row.status, near, clock.duty))
     return found
+
+
+def _stored(clock: Mapping[str, str]) -> Clock:
+    days = (date.fromisoformat(clock["due"]), date.fromisoformat(clock["legal_due"]))
+    return Clock(clock["rule"], *days, clock["law"], clock["article"], clock.get("duty", "answer"))

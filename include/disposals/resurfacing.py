@@ -87,19 +87,25 @@ def _sweep_place(
         return _note(context, name, error.code, None, counts)
     except ConfigurationError:
         return _note(context, name, "not_configured", None, counts)
+    for part in getattr(processor, "not_listed", tuple)():
+        _note(context, name, "not_swept", None, {}, part=part)
     return _note(context, name, "swept", upto, counts)
 
 
-def _note(context: Context, name: str, code: str, upto: datetime | None, counts: Mapping[str, int]) -> str:
+def _note(
+    context: Context, name: str, code: str, upto: datetime | None, counts: Mapping[str, int], *, part: str = ""
+) -> str:
+    """Record how a place (or a part of it that cannot be listed) was swept; return the code."""
     moved = {"swept_until": upto, "swept_on": context.as_of} if upto else {}
     with context.engine.begin() as connection:
-        values = {"processor": name, "code": code, **moved}
+        values = {"processor": f"{name}/{part}" if part else name, "code": code, **moved}
         connection.execute(
             upsert(sweep)
             .values(values)
             .on_conflict_do_update(index_elements=["processor"], set_={"code": code, **moved})
         )
-        stage(connection, [base_entry(context, "swept") | {"processor": name, "code": code, "counts": dict(counts)}])
+        entry = base_entry(context, "swept") | {"processor": name, "code": code, "counts": dict(counts)}
+        stage(connection, [entry | ({"basis": part} if part else {})])
     return code
 
 

@@ -19,19 +19,24 @@ from include.disposals import holds
 from include.errors import ConfigurationError
 from include.policy.facts import AccountFacts, Hold
 from include.policy.schedule import Schedule
-from include.policy.simulation import Difference, difference
+from include.policy.simulation import Difference, Move, difference
 
 CHUNK = 1000
+SHOWN = 12
+"""Moved days shown of each rule at each place, unless all are asked for."""
 
 
-def current_difference(old: Schedule, new: Schedule, as_of: date) -> list[str]:
-    """Return the difference by rule and place over today's accounts, as lines of text: counts, nobody."""
+def current_difference(old: Schedule, new: Schedule, as_of: date, *, every_day: bool = False) -> list[str]:
+    """Return the difference by rule and place over today's accounts, as lines of text: counts and days, nobody.
+
+    Of each rule at each place the first `SHOWN` moved days are listed, or all with `every_day`.
+    """
     with ExitStack() as stack:
         companys, ours = _engine("accounts_db"), _engine("retention_db")
         stack.callback(companys.dispose)
         stack.callback(ours.dispose)
         found = difference(population(companys, ours, new), old, new, as_of)
-    return _told(found, old, new, as_of)
+    return [*_told(found, old, new, as_of), *_moved(found, None if every_day else SHOWN)]
 
 
 def population(companys: Engine, ours: Engine, schedule: Schedule) -> Iterator[tuple[AccountFacts, list[Hold]]]:
@@ -73,4 +78,21 @@ def _told(found: Difference, old: Schedule, new: Schedule, as_of: date) -> list[
         lines.append("Nobody's date moves.")
     if newly > limit:
         lines.append(f"{newly} disposals become due at once, more than {limit}: its first night asks a second person.")
+    return lines
+
+
+def _moved(found: Difference, most: int | None) -> list[str]:
+    """Return which days move, by rule and place: from, to, how many disposals, by how many days."""
+    by_key: dict[str, list[Move]] = {}
+    for move in found.moves:
+        by_key.setdefault(move.key, []).append(move)
+    lines = ["", f"{'place:rule':<28}{'due from':>12}{'now from':>12}{'disposals':>12}{'days':>8}"] if by_key else []
+    for key, moves in by_key.items():
+        for move in moves[:most]:
+            both = move.before and move.after
+            days = f"{(move.after - move.before).days:+d}" if both else "added" if move.after else "removed"  # type: ignore[operator]
+            lines.append(f"{key:<28}{move.before or '-'!s:>12}{move.after or '-'!s:>12}{move.count:>12}{days:>8}")
+        if left := moves[len(moves) if most is None else most :]:
+            n = sum(m.count for m in left)
+            lines.append(f"{key:<28}... {len(left)} more pairs of days, {n} disposals: --every-day lists them")
     return lines

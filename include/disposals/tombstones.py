@@ -42,7 +42,8 @@ def prepare(
     objects: Objects | None,
 ) -> None:
     """Keep the tags of what was located, not yet in force; `objects` returns a place's own ids in a locator."""
-    found = {i: f for i, f in located.items() if f.count}
+    # One end user of a customer leaves no tombstone: the account lives, and whom it serves again is the customer's.
+    found = {i: f for i, f in located.items() if f.count and subjects[i].subject_type != "end_user"}
     if not found:
         return
     connection.execute(

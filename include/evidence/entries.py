@@ -159,6 +159,7 @@ KEYS: dict[str, Check] = {
     "moved_by": _several(_object({"code": WORD, "date": DATE}), 8),
     "hold_ids": _several(UUID),
     "hold_kinds": _several(HOLD),
+    "holds_read_at": MOMENT,
     "exceptions": _several(
         _object({}, {"item": CODE, "items": _several(CODE, 256), "rule_id": RULE, "law": CODE, "until": DATE})
     ),
@@ -244,6 +245,7 @@ EVENTS: dict[str, frozenset[str]] = {
     "hold_released": _HOLD,
     "hold_reviewed": _HOLD,
     "request_received": _BASE | {"subject_tag", "key_epoch", "code"},
+    "request_confirmed": _BASE | {"subject_tag", "key_epoch", "actor"},
     "request_answered": _BASE | {"subject_tag", "key_epoch", "code"},
     "notice_sent": _BASE | {"subject_tag", "key_epoch", "code"},
     # The statutory archive, keys, readers.

@@ -2,7 +2,10 @@
 
     python -m include.policy lint [FILE]
     python -m include.policy explain --trigger 2026-02-28 --period P6M --kind max
-    python -m include.policy simulate [NEW.yaml] --against OLD.yaml [--as-of 2026-11-24]
+    python -m include.policy simulate [NEW.yaml] --against OLD.yaml [--as-of 2026-11-24] [--every-day]
+
+The last one needs the accounts, which this room does not know: it is carried out by the program of the room that does
+(`python -m include.disposals simulate`), as a process of its own.
 
 Exit code 2 and one line on stderr per problem when something is refused.
 """
@@ -11,10 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -33,14 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("--trigger", required=True, help="a Seoul date, or a moment with a time zone")
     explain.add_argument("--period", required=True, help="P6M, P5Y, P10D or PT72H")
     explain.add_argument("--kind", choices=("min", "max"), default="max", help="min rolls over holidays, max does not")
-    simulate = commands.add_parser("simulate", help="compare two schedules over the accounts of today; changes nothing")
-    simulate.add_argument("file", nargs="?", type=Path, default=PACKAGED, help="the new version")
-    simulate.add_argument("--against", required=True, type=Path, help="the version in force")
-    simulate.add_argument("--as-of", type=date.fromisoformat, help="business date; default: today in Seoul")
-    given = parser.parse_args(arguments)
+    commands.add_parser(
+        "simulate", add_help=False, help="compare two schedules over the accounts of today; changes nothing"
+    )
+    given, rest = parser.parse_known_args(arguments)
+    if given.command == "simulate":
+        return 2 if subprocess.call([sys.executable, "-m", "include.disposals", "simulate", *rest]) else 0
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        if given.command == "simulate":
-            return _simulate(given)
         return _lint(given.file) if given.command == "lint" else _explain(given)
     except RetentionError as error:
         print(_line(error), file=sys.stderr)
@@ -60,15 +64,6 @@ def _lint(file: Path) -> int:
         f"holidays {schedule.holidays.version} ({schedule.holidays.first_year}-{schedule.holidays.last_year}).\n"
         f"sha256 {schedule.sha256}"
     )
-    return 0
-
-
-def _simulate(given: argparse.Namespace) -> int:
-    """Print what the new version changes. The accounts are read by a room above this one, so only this edge asks it."""
-    new, old = load(given.file), load(given.against)
-    as_of = given.as_of or datetime.now(SEOUL).date()
-    found = import_module("include.disposals.simulation").current_difference(old, new, as_of)
-    print("\n".join(found))
     return 0
 
 

@@ -22,13 +22,14 @@ from include.policy.schedule import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One law's answer date: `due` is the unrolled day, `legal_due` the last one the law allows."""
+    """One law's date: `due` is the unrolled day, `legal_due` the last one the law allows; `duty` is what it is for."""
 
     rule: str
     due: date
     legal_due: date
     law: str
     article: str
+    duty: str = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,14 @@ def section(schedule: Schedule) -> Requests:
 
 
 def answer_clocks(received_on: date, schedule: Schedule) -> tuple[Clock, ...]:
-    """Return every law's clock for a request received on a Seoul date, the strictest first."""
+    """Return every law's clock for a request received on a Seoul date, the first to end first; confirmations too."""
     clocks = [_clock(c, received_on, schedule.holidays) for c in section(schedule).clocks]
     return tuple(sorted(clocks, key=lambda c: (c.due, c.rule)))
 
 
 def strictest(clocks: Sequence[Clock]) -> Clock:
-    """Return the clock that ends first."""
-    return min(clocks, key=lambda c: (c.due, c.rule))
+    """Return the clock of an answer that ends first."""
+    return min((c for c in clocks if c.duty == "answer"), key=lambda c: (c.due, c.rule))
 
 
 def alert(clock: Clock, as_of: date, *, days: int) -> Alert | None:
@@ -84,11 +85,24 @@ def eu_months_after(received_on: date, months: int) -> date:
     return date(year, month, min(received_on.day, monthrange(year, month)[1]))
 
 
+def business_days_after(received_on: date, days: int) -> date:
+    """Return the day so many Mondays to Fridays after a date.
+
+    No holiday is left out: ours are not California's, and one day too early is safe where one too late is not.
+    """
+    day = received_on
+    while days:
+        day += timedelta(days=1)
+        days -= day.weekday() < 5
+    return day
+
+
 def _clock(clock: AnswerClock, received_on: date, holidays: Holidays) -> Clock:
     due = _due(clock, received_on, holidays)
-    # Only 11 CCR 7021 counts calendar days without a roll; the other two end on the next working day.
-    legal = due if clock.count == "from_receipt" else holidays.next_working_day(due)
-    return Clock(clock.id, due, legal, clock.law, clock.article)
+    # 11 CCR 7021 counts without a roll; the other two end on the next working day.
+    rolled = clock.count in ("civil_act", "eu_1182_71")
+    legal = holidays.next_working_day(due) if rolled else due
+    return Clock(clock.id, due, legal, clock.law, clock.article, clock.duty)
 
 
 def _due(clock: AnswerClock, received_on: date, holidays: Holidays) -> date:
@@ -97,5 +111,7 @@ def _due(clock: AnswerClock, received_on: date, holidays: Holidays) -> date:
         return evaluate(received_on, period, kind="max", holidays=holidays).last_day
     if clock.count == "eu_1182_71":
         return eu_months_after(received_on, period.months)
+    if clock.count == "business_days":
+        return business_days_after(received_on, period.days)
     # The clock runs from the day of receipt itself, so the safe day is one earlier than plain addition.
     return received_on + timedelta(days=period.days - 1)

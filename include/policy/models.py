@@ -58,9 +58,10 @@ class Suppression(Part):
 
 
 class Manual(Part):
-    """What a person does by hand: the day of the reminder before it is due, and where a proof may lie in time."""
+    """What a person does by hand: days of the reminder before it is due, roles that may read whom it is about."""
 
     remind_days_before: Annotated[int, Field(ge=0, le=30)]
+    may_read: Annotated[tuple[Word, ...], Strict(False)] = ("privacy_officer",)
 
 
 class Settings(Part):

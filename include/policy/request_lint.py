@@ -44,6 +44,8 @@ def _clocks(schedule: ScheduleFile, requests: Requests) -> Iterator[Problem]:
             yield path, f"{clock.period} does not fit {clock.count}"
         if clock.id == KOREAN_CLOCK and clock.period.days > schedule.settings.answer_days:
             yield path, f"is longer than settings.answer_days, {schedule.settings.answer_days}"
+        if clock.id == KOREAN_CLOCK and clock.duty != "answer":
+            yield ("requests", "clocks", n, "duty"), "Korean law asks for an answer"
 
 
 def _contact(schedule: ScheduleFile, requests: Requests) -> Iterator[Problem]:

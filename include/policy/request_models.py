@@ -14,11 +14,15 @@ AccountState = Literal["LIVE", "REQUESTED", "WITHHELD", "TERMINATED"]
 
 
 class AnswerClock(Part):
-    """One law's clock for the answer. How it counts differs: 민법 157-161, Regulation 1182/71, or days from receipt."""
+    """One law's clock. How it counts differs: 민법 157-161, Regulation 1182/71, days from receipt, or business days.
 
-    id: Annotated[str, Field(pattern=r"^[A-Z]{2,8}$")]
+    `duty` says what ends it: the answer, or (11 CCR 7021(a)) the confirmation that the request came in.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[A-Z][A-Z-]{1,15}$")]
     period: APeriod
-    count: Literal["civil_act", "eu_1182_71", "from_receipt"]
+    count: Literal["civil_act", "eu_1182_71", "from_receipt", "business_days"]
+    duty: Literal["answer", "confirm"] = "answer"
     law: Text
     law_en: Text
     article: Text
@@ -77,6 +81,7 @@ class Requests(Part):
     alert_days: Annotated[int, Field(ge=1, le=9)]
     notice_margin_days: Annotated[int, Field(ge=1, le=9)]
     conf_days: Annotated[int, Field(ge=1, le=365)]
+    names_days: Annotated[int, Field(ge=1, le=730)] = 90
     objection: Title
     contact: Contact
     kinds: Annotated[tuple[RequestKind, ...], Strict(False), Field(min_length=1)]

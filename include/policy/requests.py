@@ -42,12 +42,18 @@ class Unfounded(DecisionRefused):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked: the kind, the Seoul date of receipt, and for an order what it lists (`processor/dataset`)."""
+    """What was asked: the kind, the Seoul date of receipt, and for an order what it lists (`processor/dataset`).
+
+    `end_user` is the one end user of the customer it is about, by the id the customer gave; `instruction` says that
+    the customer's instruction was recorded with the request.
+    """
 
     kind: str
     received_on: date
     listed: tuple[str, ...] = ()
     child_age: int | None = None
+    end_user: str = field(default="", repr=False)
+    instruction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,8 @@ def plan_request(
     reached = {d for (rule, scope), named in chosen.items() for d in named or _scope(schedule, rule, scope).datasets}
     event = Event(EVENT if kind.overrides else ORDER, asked.received_on, tuple(sorted(reached)))
     disposals = on_request(seen, schedule, holds, as_of, chosen=chosen, event=event)
+    if asked.end_user:
+        disposals = tuple(replace(d, subject_type="end_user") for d in disposals)
     whole = plan(seen, schedule, holds, as_of)
     over = seen.terminated_on is not None and bool(disposals)
     left = [d for d in (*whole.not_yet_due, *whole.disposals) if over and not _covered(d, disposals)]
@@ -145,7 +153,10 @@ def _check(kind: RequestKind, asked: Asked, facts: AccountFacts, schedule: Sched
         raise Unfounded(
             "not_a_child", f"A guardian acts for a child under {schedule.settings.child_age}: give the child's age."
         )
-    if kind.needs == "instruction" and not any(e.kind == "instruction" and e.date <= as_of for e in facts.events):
+    if (kind.needs == "instruction") != bool(asked.end_user):
+        raise DecisionRefused("An end user's id is given for a request about one end user, and for no other.")
+    recorded = asked.instruction or any(e.kind == "instruction" and e.date <= as_of for e in facts.events)
+    if kind.needs == "instruction" and not recorded:
         raise Unfounded(
             "no_instruction", "The customer's instruction is not recorded; record it first, then ask again."
         )

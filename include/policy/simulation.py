@@ -1,6 +1,8 @@
 """What another schedule version would change for the same accounts on the same day. Pure.
 
-difference(population, old, new, as_of).lines       # by processor and rule: newly due, no longer due, moved
+found = difference(population, old, new, as_of)
+found.lines       # by processor and rule: newly due, no longer due, moved
+found.moves       # by processor and rule: from which day to which, and how many
 """
 
 from __future__ import annotations
@@ -35,12 +37,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Disposals of one rule at one processor whose day moves from `before` to `after`; None: only one version has it.
+
+    Both are the first day on which the data may be destroyed (`free_from`).
+    """
+
+    key: str
+    before: date | None
+    after: date | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """The difference between two versions over a population; accounts whose dates nobody can plan with are counted."""
 
     accounts: int
     unplannable: int
     lines: tuple[Change, ...]
+    moves: tuple[Move, ...] = ()
 
     @property
     def newly_due(self) -> Mapping[str, int]:
@@ -53,6 +69,7 @@ def difference(
 ) -> Difference:
     """Plan every account under both versions and count what differs."""
     counts: dict[str, Counter[str]] = {}
+    moves: Counter[tuple[str, date | None, date | None]] = Counter()
     accounts = unplannable = 0
     for facts, holds in population:
         accounts += 1
@@ -62,11 +79,19 @@ def difference(
             unplannable += 1
             continue
         for identity in before.keys() | after.keys():
-            key = key_of(identity[0], identity[1])
-            counts.setdefault(key, Counter()).update(_words(before.get(identity), after.get(identity), as_of))
+            key, was, now = key_of(identity[0], identity[1]), before.get(identity), after.get(identity)
+            counts.setdefault(key, Counter()).update(_words(was, now, as_of))
+            days = (was.free_from if was else None, now.free_from if now else None)
+            if days[0] != days[1]:
+                moves[(key, *days)] += 1
     fields = tuple(Change.__dataclass_fields__)[1:]
     lines = tuple(Change(key, *(found[f] for f in fields)) for key, found in sorted(counts.items()))
-    return Difference(accounts, unplannable, lines)
+    return Difference(accounts, unplannable, lines, tuple(Move(*m, n) for m, n in sorted(moves.items(), key=_order)))
+
+
+def _order(item: tuple[tuple[str, date | None, date | None], int]) -> tuple[str, date, date]:
+    key, before, after = item[0]
+    return key, after or date.max, before or date.max
 
 
 def _planned(

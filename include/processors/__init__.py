@@ -71,6 +71,8 @@ class Subject:
     name: str = field(default="", repr=False)
     phones: tuple[str, ...] = field(default=(), repr=False)
     settled: tuple[Settlement, ...] = ()
+    end_user: str = field(default="", repr=False)
+    """Of subject type `end_user`: which one of the account's, by the id the customer gave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What a person must do where no call can: the text to send or order, and the proof that closes it.
 
-The texts name nobody. Whoever sends one adds the addresses or boxes from the opened locator, outside our logs.
+The texts name nobody. Whoever sends one attaches what `python -m include.disposals vendor-request` prints from the
+opened locators, outside our logs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class ManualRequest:
     """One kind of request: to whom, in which words, and what must come back.
 
     `methods` says what each method's proof does; `reference` is the pattern of the proof's number; `by_box` splits the
-    request into one order a box, each with a proof of its own.
+    request into one order a box, each with a proof of its own. `attach` names what of a locator says whom it is about
+    (`account_id`: our id is the place's key too); empty means all of it.
     """
 
     code: str
@@ -36,6 +38,7 @@ class ManualRequest:
     reference: str = VENDORS_NUMBER
     witness: bool = False
     by_box: bool = False
+    attach: tuple[str, ...] = ()
 
     def written(self, *, request_id: str, due: str) -> tuple[str, str]:
         """Return subject and body of one request."""
@@ -60,6 +63,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             proof=("the sent request with its date", "the vendor's written confirmation quoting the request id"),
             methods={"vendor_confirmation": ATTESTED},
+            attach=("segments",),
         ),
         ManualRequest(
             code="not_deleted_by_us",
@@ -74,6 +78,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             proof=("who removed labels and favourites, and when", "the vendor's reply, if there is one"),
             methods={"labels_removed": NOTED, "vendor_confirmation": NOTED},
+            attach=("account_id",),
         ),
         ManualRequest(
             code="redaction_not_enabled",
@@ -90,6 +95,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             proof=("that redaction jobs are enabled (the next night then redacts), or Stripe's written confirmation",),
             methods={"redaction_enabled": READ_AGAIN, "vendor_confirmation": ATTESTED},
+            attach=("customers", "gone", "charges", "intents", "invoices"),
         ),
         ManualRequest(
             code="store_erasure_order",
@@ -107,6 +113,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             methods={"deleted_and_looked_again": ATTESTED},
             reference=REPORT_NUMBER,
+            attach=("account_id",),
         ),
         ManualRequest(
             code="paper_destruction_order",
@@ -125,6 +132,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             reference=REPORT_NUMBER,
             witness=True,
             by_box=True,
+            attach=("places", "papers"),
         ),
         ManualRequest(
             code="shared_records",
@@ -138,6 +146,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             proof=("the change's ticket number", "who did it and when"),
             methods={"removed": READ_AGAIN, "belongs_to_others": ATTESTED},
+            attach=("shared",),
         ),
         ManualRequest(
             code="history_residue",
@@ -149,6 +158,7 @@ REQUESTS: Mapping[str, ManualRequest] = {
             ),
             proof=("the change's ticket number", "who did it and when"),
             methods={"removed": READ_AGAIN, "vendor_confirmation": ATTESTED},
+            attach=("rows",),
         ),
         ManualRequest(
             code="attachment_on_closed_ticket",

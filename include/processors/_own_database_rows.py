@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -39,19 +40,24 @@ class Rows:
     # -- reading ---------------------------------------------------------------------------------------------------
     def locate(self, subjects: Sequence[Subject]) -> list[Found]:
         """Count the rows each disposal reaches; keys and digests of rows a law may keep go into the locator."""
-        targets = [Target(s.disposal_id, s.account_id, s.datasets, s.trigger_event, s.trigger_date) for s in subjects]
+        targets = [_of(s) for s in subjects]
         with opened(self._connection, read_only=True) as connection, connection.cursor() as cursor:
+            keys = statements.keys_of_people(cursor, self.tables, targets)
+            targets = [replace(t, keys=keys.get(t.disposal_id, ())) for t in targets]
             counts = statements.count(cursor, self.tables, targets)
             rows = statements.rows_of_records(cursor, self.tables, targets)
             held = statements.open_complaints(cursor, self.tables, targets)
         return [self._found(t, counts.get(t.disposal_id, {}), rows.get(t.disposal_id, {}), held) for t in targets]
 
     def _found(self, target: Target, counts: dict[str, int], rows: dict[str, dict[str, str]], held: set[str]) -> Found:
-        if target.account_id == "":
+        if target.account_id == "" or target.person == "":
+            # One end user without an id would be everybody of that customer.
             return Found(target.disposal_id, Outcome.FAILED, code="no_identifier")
         if target.disposal_id in held:
             return Found(target.disposal_id, Outcome.BLOCKED, code="open_complaint")
         locator = {"event": target.event, "day": target.day.isoformat(), "counts": counts, "rows": rows}
+        if target.person is not None:
+            locator |= {"person": target.person, "keys": list(target.keys)}
         return Found(target.disposal_id, Outcome.LOCATED, count=sum(counts.values()), locator=locator)
 
     def extract(self, work: Sequence[Work]) -> list[Record]:
@@ -172,7 +178,15 @@ def _target(work: Work) -> Target:
         locator["event"],
         date.fromisoformat(locator["day"]),
         {table: dict(rows) for table, rows in locator.get("rows", {}).items()},
+        locator.get("person"),
+        tuple(locator.get("keys", ())),
     )
+
+
+def _of(subject: Subject) -> Target:
+    person = subject.end_user if subject.subject_type == "end_user" else None
+    event, day = subject.trigger_event, subject.trigger_date
+    return Target(subject.disposal_id, subject.account_id, subject.datasets, event, day, person=person)
 
 
 def _refusal(error: psycopg.Error) -> str:

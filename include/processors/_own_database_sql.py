@@ -31,7 +31,10 @@ Part = sql.Composable
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One disposal as the statements need it; `rows` are the located rows of tables whose records a law may keep."""
+    """One disposal as the statements need it; `rows` are the located rows of tables whose records a law may keep.
+
+    `person` is the one end user of the account it is about (None: all of the account), `keys` that one's own keys.
+    """
 
     disposal_id: str
     account_id: str = field(repr=False)
@@ -39,6 +42,8 @@ class Target:
     event: str
     day: date
     rows: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    person: str | None = field(default=None, repr=False)
+    keys: tuple[str, ...] = field(default=(), repr=False)
 
 
 @contextmanager
@@ -130,20 +135,67 @@ def _about(table: Table, event: str) -> Part:
     return condition
 
 
-def _groups(table: Table, targets: Iterable[Target]) -> Iterator[tuple[Part, Part, list[list[Any]]]]:
+def _whose(tables: Tables, table: Table) -> Part:
+    """Return the condition that a row is the one end user's a disposal is about; an account's own reaches every row.
+
+    A row that points to the person is recognised by keys that were found before, too: the person's own row goes.
+    """
+    person = table.person
+    if person is None:
+        return sql.SQL("s.person IS NULL")
+    if person.table is None:
+        return sql.SQL("(s.person IS NULL OR {} = s.person)").format(_column(person.column))
+    other = tables.tables[person.table]
+    return sql.SQL(
+        "(s.person IS NULL OR {here} = ANY(string_to_array(s.keys, chr(31))) OR {here} IN "
+        "(SELECT {key}::text FROM {there} AS p WHERE {account} = s.account AND {value} = s.person))"
+    ).format(
+        here=sql.SQL("{}::text").format(_column(person.column)),
+        key=_column(str(person.key), "p"),
+        there=name_of(tables, person.table),
+        account=_column(other.account, "p"),
+        value=_column(str(person.value), "p"),
+    )
+
+
+def keys_of_people(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
+    """Return per disposal about one end user the keys under which other tables point to that one."""
+    mine = [t for t in targets if t.person is not None]
+    found: dict[str, set[str]] = {}
+    for person in [t.person for t in tables.tables.values() if t.person and t.person.table] if mine else ():
+        account = tables.tables[str(person.table)].account
+        query = sql.SQL(
+            "SELECT s.id, {}::text FROM unnest(%s::text[], %s::text[], %s::text[]) AS s(id, account, person) "
+            "JOIN {} AS p ON {} = s.account AND {} = s.person"
+        ).format(
+            _column(str(person.key), "p"), name_of(tables, str(person.table)), _column(account, "p"),
+            _column(str(person.value), "p"),
+        )  # fmt: skip
+        arrays = [[t.disposal_id for t in mine], [t.account_id for t in mine], [t.person for t in mine]]
+        for disposal_id, key in cursor.execute(query, arrays):
+            found.setdefault(disposal_id, set()).add(key)
+    return {disposal_id: tuple(sorted(keys)) for disposal_id, keys in found.items()}
+
+
+def _groups(tables: Tables, table: Table, targets: Iterable[Target]) -> Iterator[tuple[Part, Part, list[list[Any]]]]:
     """Yield condition, source and parameters for the targets of one table, grouped by what their event is about."""
     events: dict[str, list[Target]] = {}
     for target in targets:
         if table.dataset in target.datasets:
             events.setdefault(target.event if target.event in table.triggers else "", []).append(target)
-    source = sql.SQL("unnest(%s::text[], %s::text[], %s::date[]) AS s(id, account, day)")
+    columns = "unnest(%s::text[], %s::text[], %s::date[], %s::text[], %s::text[]) AS s(id, account, day, person, keys)"
+    source = sql.SQL(columns)
     for event, group in events.items():
         arrays: list[list[Any]] = [
             [t.disposal_id for t in group],
             [t.account_id for t in group],
             [t.day for t in group],
+            [t.person for t in group],
+            ["\x1f".join(t.keys) for t in group],
         ]
-        where = sql.SQL("{} = s.account AND {}").format(_column(table.account), _about(table, event))
+        where = sql.SQL("{} = s.account AND {} AND {}").format(
+            _column(table.account), _about(table, event), _whose(tables, table)
+        )
         yield where, source, arrays
 
 
@@ -151,7 +203,7 @@ def count(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -> dict[str
     """Return per disposal how many rows each table holds; a bare register row that may leave counts as one."""
     found: dict[str, dict[str, int]] = {}
     for name, table in tables.tables.items():
-        for where, source, arrays in _groups(table, targets):
+        for where, source, arrays in _groups(tables, table, targets):
             holds = _filled(table)
             if tables.has_register and name == tables.register_row.table:
                 holds = sql.SQL("({} OR {})").format(holds, _bare(tables))
@@ -170,7 +222,7 @@ def rows_of_records(
     found: dict[str, dict[str, dict[str, str]]] = {}
     for name in dict.fromkeys(r.table for r in tables.records):
         table = tables.tables[name]
-        for where, source, arrays in _groups(table, targets):
+        for where, source, arrays in _groups(tables, table, targets):
             statement = sql.SQL("SELECT s.id, {}::text, hashtextextended(t::text, 0)::text FROM {} JOIN {} AS t ON {}")
             query = statement.format(_column(table.key), source, name_of(tables, name), where)
             if lock:
@@ -188,7 +240,7 @@ def open_complaints(cursor: Cursor, tables: Tables, targets: Sequence[Target]) -
             continue
         conditions = [sql.SQL("{} = {}").format(_column(c), sql.Literal(v)) for c, v in record.where.items()]
         conditions += [sql.SQL("{} IS NULL").format(_column(c)) for days in record.dates.values() for c in days.columns]
-        for where, source, arrays in _groups(tables.tables[record.table], targets):
+        for where, source, arrays in _groups(tables, tables.tables[record.table], targets):
             query = sql.SQL("SELECT DISTINCT s.id FROM {} JOIN {} AS t ON {} WHERE {}").format(
                 source, name_of(tables, record.table), where, sql.SQL(" AND ").join(conditions)
             )
@@ -205,7 +257,7 @@ def erase(
     """
     taken = 0
     for name, table in tables.tables.items():
-        for where, source, arrays in _groups(table, targets) if only in (None, name) else ():
+        for where, source, arrays in _groups(tables, table, targets) if only in (None, name) else ():
             wanted = sql.SQL("{} AND {}").format(where, _filled(table))
             values: list[Any] = list(arrays)
             if most is not None:

@@ -6,7 +6,7 @@ and is reported as not swept. A sweep only reads. Records are compared as keyed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,5 +155,47 @@ def own_database(site: Site, tables: Tables, since: datetime | None) -> Iterator
                 for account_id in connection.execution_options(yield_per=5000).execute(statement).scalars():
                     if account_id:
                         yield Swept((declared.dataset,), account_id=account_id)
+    except DBAPIError:
+        raise Unreachable("own_database", "no_answer") from None
+
+
+def own_store(site: Site, main: Tables, theirs: Tables, since: datetime | None) -> Iterator[Swept]:
+    """The same for a further store that is connected to; `site` reaches it, `main` says where the register is.
+
+    Its tables stand in another database than the register, so who is a customer is asked a thousand at a time.
+    """
+    from psycopg import sql
+
+    from include.processors._own_database_sql import name_of, opened
+
+    with opened(site.connection, read_only=True) as connection:
+        for name, declared in theirs.tables.items():
+            if declared.action == "anonymise":
+                continue
+            account = sql.Identifier(declared.account)
+            columns: list[sql.Composable] = [
+                sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in declared.columns
+            ]
+            query = sql.SQL("SELECT DISTINCT {}::text FROM {} WHERE {} IS NOT NULL AND ({})").format(
+                account, name_of(theirs, name), account, sql.SQL(" OR ").join(columns or [sql.SQL("true")])
+            )
+            with connection.cursor(name="sweep") as cursor:
+                cursor.execute(query)
+                while some := [row[0] for row in cursor.fetchmany(1000)]:
+                    customers = _customers(site, main, some) if since is not None else set()
+                    yield from (Swept((declared.dataset,), account_id=a) for a in some if a and a not in customers)
+
+
+def _customers(site: Site, main: Tables, account_ids: Sequence[str]) -> set[str]:
+    """Return which accounts the register has without a termination: their rows are no sign of anything."""
+    if site.accounts is None:
+        raise ConfigurationError("Processor own_database needs the connection accounts_db to be swept.")
+    register = main.register_row
+    known = table(register.table, column(register.account), column(register.terminated_on), schema=main.schema_name)
+    account = known.c[register.account]
+    statement = select(account).where(account.in_(account_ids), known.c[register.terminated_on].is_(None))
+    try:
+        with site.accounts.connect() as connection:
+            return set(connection.execute(statement).scalars())
     except DBAPIError:
         raise Unreachable("own_database", "no_answer") from None

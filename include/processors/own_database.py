@@ -75,8 +75,18 @@ class Processor:
         return [r for place, some in found.items() if place in self._rows for r in self._rows[place].extract(some)]
 
     def sweep(self, since: datetime | None) -> Iterator[_sweeps.Swept]:
-        """Yield the accounts that have rows in the accounts database though no customer stands behind them."""
-        return _sweeps.own_database(self._site, self._stores.main, since)
+        """Yield the accounts that have rows in a connected store though no customer stands behind them."""
+        main = self._stores.main
+        yield from _sweeps.own_database(self._site, main, since)
+        for place in self._stores.erased():
+            if place != MAIN:
+                yield from _sweeps.own_store(
+                    self._stores.site(self._site, place), main, self._stores.tables(place), since
+                )
+
+    def not_listed(self) -> tuple[str, ...]:
+        """Return the stores nobody can list: they lapse by themselves, or a person erases them."""
+        return tuple(sorted(set(self._stores.others) - set(self._stores.erased())))
 
     def steps(self, work: Work) -> tuple[Step, ...]:
         """Return the one step there is, unless nothing was located or the store is not erased by us."""

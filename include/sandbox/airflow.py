@@ -42,6 +42,8 @@ def environment(stack: Stack) -> dict[str, str]:
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DEFAULT_TIMEZONE": "Asia/Seoul",
+        # The audit log copies every request's body, refused ones too: what is typed into a form stays out of it.
+        "CORE__SENSITIVE_VAR_CONN_NAMES": "conf,params_input,account_id",
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(hashlib.sha256(stack.secret("fernet").encode()).digest()).decode(),
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres:@/airflow?host={socket}",
@@ -129,6 +131,17 @@ class Api:
             errors = self.call("GET", "/importErrors")["import_errors"]
             if errors or time.monotonic() > deadline:
                 raise RuntimeError(f"DAG {dag_id} is not there: " + "; ".join(e["stack_trace"][-500:] for e in errors))
+            time.sleep(1)
+
+    def wait_for_right(self, dag_id: str, *, seconds: float = 180) -> None:
+        """Wait until this user's own rights on a DAG stand: they are written a while after it was parsed.
+
+        A body that can start nothing is answered 403 without the right, and otherwise in another way.
+        """
+        deadline = time.monotonic() + seconds
+        while self._client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"conf": 1}).status_code == 403:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"This user has no right to start {dag_id}.")
             time.sleep(1)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:

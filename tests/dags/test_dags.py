@@ -74,6 +74,20 @@ def test_what_asks_a_second_person_ends_in_a_task_that_reads_the_answer(bag: dic
     assert (set(tasks[last]["up"]) - {"begin"}, tasks[last]["rule"]) == ({asked}, "all_done")
 
 
+def test_every_approval_of_every_dag_gates_by_data_and_defaults_to_reject(bag: dict) -> None:  # type: ignore[type-arg]
+    approvals = {
+        (dag_id, name): task
+        for dag_id, dag in bag["dags"].items()
+        for name, task in dag["tasks"].items()
+        if "Approve" in (task["options"] or ())
+    }
+    known = {(dag_id, asked) for dag_id, (_, asked, _) in ASKING.items()}
+    assert set(approvals) == known | {("erase_account", "approve"), ("erase_account", "approve_more")}
+    for task in approvals.values():
+        assert (task["defaults"], task["keeps_a_rejection"]) == (["Reject"], True)
+        assert task["retries"] >= 1
+
+
 @pytest.mark.parametrize("dag_id", ["nightly_retention", "after_restore", "offboard_processor"])
 def test_nothing_is_batched_before_the_answer_is_settled(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
     tasks = bag["dags"][dag_id]["tasks"]

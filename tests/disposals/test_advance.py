@@ -35,6 +35,9 @@ def test_a_record_is_destroyed_only_after_it_was_read_back_as_gone(bench: Bench)
         "located", "attempted", "accepted", "attempted", "accepted", "confirmed_absent",
     ]  # fmt: skip
     assert [c for c, _ in place.calls] == ["check", "locate", "check", "first", "second", "read_back"]
+    read = [(e["holds_read_at"], e["recorded_at"]) for e in bench.entries(disposal_id) if e["event"] == "attempted"]
+    assert len(read) == 2
+    assert all(holds <= recorded for holds, recorded in read)
 
 
 def test_the_intent_is_committed_before_the_call_that_changes_something(bench: Bench) -> None:

@@ -109,3 +109,24 @@ def test_the_log_gets_roles_and_pseudonyms_and_never_a_name(
     assert "ada" not in str(found).lower()
     assert repr(ada).count("Ada") == 0
     assert found[0]["actor"]["pseudonym"] != found[1]["actor"]["pseudonym"]
+
+
+def test_login_names_become_pseudonyms_after_their_term_and_four_eyes_stand(
+    context: Context, people: tuple[Staff, Staff]
+) -> None:
+    ada, ben = people
+    old, young = ask(context, ada), ask(context, ada, digest=OTHER)
+    for asked, digest in ((old, PLAN), (young, OTHER)):
+        approvals.decide(context, asked, by=ben, decision=APPROVED, digest=digest)
+    with context.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE retention.approval SET decided_at = now() - interval '91 days' WHERE approval_id = :i"),
+            {"i": old},
+        )
+    term = datetime.now(UTC) - timedelta(days=90)
+    assert (approvals.forget_names(context, term), approvals.forget_names(context, term)) == (2, 0)
+    with context.engine.connect() as connection:
+        asked_by = text("SELECT approval_id, requested_by || ' ' || decided_by FROM retention.approval")
+        names = {i: both for i, both in connection.execute(asked_by)}
+    assert names == {old: f"{ada.pseudonym} {ben.pseudonym}", young: "ada ben"}
+    assert stands(context) == old

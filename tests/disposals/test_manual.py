@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
+from include.database import access_log
 from include.database_decisions import manual_order, manual_request
 from include.disposals import alerts, holds, locators, manual, reporting
+from include.disposals.handing_over import hand_over
 from include.disposals.manual import Order, Proof
 from include.errors import DecisionRefused, Unreachable
+from include.evidence.lookups import Person
 from include.outcomes import Outcome
 from include.processors import Work
 from tests.disposals.conftest import DAY, Bench
@@ -235,3 +239,34 @@ def test_nothing_of_a_person_is_stored_with_a_request(desk: Desk) -> None:
         ]
     assert "account-of-somebody" not in str(rows)
     assert all(isinstance(r["request_id"], UUID) for r in rows)
+
+
+def test_whom_a_request_is_about_is_handed_to_the_right_role_and_logged_by_tag(desk: Desk, bench: Bench) -> None:
+    ids = [desk.pending(a, "adroll", "vendor_request_to_send") for a in "ab"]
+    found = {i: {"segments": {"S1": [f"{n}@example.com"]}, "due": "2026-12-24"} for n, i in enumerate(ids)}
+    with desk.context.engine.begin() as connection:
+        locators.save(connection, desk.context, "found", found)
+    manual.ask_by_hand(desk.context)
+    (order,) = desk.orders("adroll")
+    context = desk.context
+    hand = partial(hand_over, context.engine, context.wrapper, context.schedule, order.request_id)
+    with pytest.raises(DecisionRefused, match="may not read"):
+        hand(by=Person("viewer", "e-0001"))
+    assert _looked(bench) == []
+    said = hand(by=Person("privacy_officer", "e-0004"))
+    assert said.startswith("To: dpo@nextroll.com")
+    assert {line.split("\t", 1)[1] for line in said.splitlines() if "\t" in line} == {
+        "segments.S1\t0@example.com", "segments.S1\t1@example.com",
+    }  # fmt: skip
+    tags = sorted(bench.row(i).subject_tag for i in ids)
+    assert _looked(bench) == [("e-0004", "privacy_officer", tag) for tag in tags]
+    assert "@example.com" not in str(bench.entries(ids[0]))
+    desk.answer(order, CONFIRMED)
+    with pytest.raises(DecisionRefused, match="No open request"):
+        hand(by=Person("privacy_officer", "e-0004"))
+
+
+def _looked(bench: Bench) -> list[tuple[str, str, str]]:
+    with bench.context.engine.connect() as connection:
+        rows = connection.execute(select(access_log).order_by(access_log.c.subject_tag)).all()
+    return [(r.who, r.role, r.subject_tag) for r in rows if r.action == "identifiers_handed_over"]

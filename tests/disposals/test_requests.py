@@ -91,7 +91,9 @@ def approve(context: Context, ada: Staff, ben: Staff, digest: str = "ab" * 32) -
 def test_a_request_is_registered_with_every_clock_and_no_name(context: Context, bench: Bench, ada: Staff) -> None:
     inside, request_id = receive(context, ada)
     found = row(context, request_id)
-    assert {c["rule"] for c in found.clocks} == {"KR", "GDPR", "CCPA"}
+    assert {c["rule"]: c["duty"] for c in found.clocks} == {
+        "KR": "answer", "GDPR": "answer", "CCPA": "answer", "CCPA-CONFIRM": "confirm",
+    }  # fmt: skip
     assert (found.due, found.due_rule) == (date(2026, 12, 4), "KR")
     entry = next(e for e in bench.entries() if e["event"] == "request_received")
     assert (entry["code"], entry["basis"], entry["until"]) == ("erasure", "web", "2026-12-04")
@@ -179,9 +181,28 @@ def test_deadlines_are_told_before_they_pass_and_not_after_the_answer(context: C
     near = replace(context, as_of=date(2026, 12, 2))
     late = replace(context, as_of=date(2026, 12, 6))
     assert [str(a).split(": ")[1] for a in requests.deadline_alerts(near)] == ["due 2026-12-04 by KR, 2 days left"]
-    assert [a.alert.overdue for a in requests.deadline_alerts(late)] == [True]
+    told = [str(a).split(": ")[1] for a in requests.deadline_alerts(late)]
+    assert told == [
+        "due 2026-12-04 by KR, 2 days late",
+        "receipt to be confirmed 2026-12-08 by CCPA-CONFIRM, 2 days left",
+    ]
+    requests.confirm(late, request_id, by=ada)
+    requests.confirm(late, request_id, by=ada)
+    assert [a.alert.rule for a in requests.deadline_alerts(late)] == ["KR"]
+    much_later = replace(context, as_of=date(2026, 12, 23))
+    assert [a.alert.rule for a in requests.deadline_alerts(much_later)] == ["KR", "GDPR"]
     requests.conclude(context, request_id, "withdrawn", by=ada)
     assert requests.deadline_alerts(late) == []
+    with pytest.raises(DecisionRefused, match="no open request"):
+        requests.confirm(late, request_id, by=ada)
+
+
+def test_a_confirmation_is_one_entry_and_answers_nothing(context: Context, bench: Bench, ada: Staff) -> None:
+    _, request_id = receive(context, ada)
+    requests.confirm(context, request_id, by=ada)
+    assert (row(context, request_id).status, row(context, request_id).confirmed_on) == ("received", DAY)
+    (told,) = [e for e in bench.entries() if e["event"] == "request_confirmed"]
+    assert told["actor"] == {"role": ada.role, "pseudonym": ada.pseudonym}
 
 
 def test_ids_are_forgotten_once_nothing_needs_them(context: Context, ada: Staff) -> None:

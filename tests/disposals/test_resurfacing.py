@@ -194,6 +194,18 @@ def test_a_place_that_cannot_be_listed_or_fails_is_named(bench: Bench) -> None:
     assert {"adroll: not swept (not_swept)", "stripe: not swept (no_answer)"} <= set(said)
 
 
+def test_a_part_of_a_place_that_cannot_be_listed_is_named_beside_it(bench: Bench) -> None:
+    class Partly(Listed):
+        def not_listed(self) -> tuple[str, ...]:
+            return ("log_store",)
+
+    swept = resurfacing.sweep_places(bench.context, {"own_database": Partly}, lambda _e: {}, now=NOW)  # type: ignore[dict-item]
+    assert swept == {"own_database": "swept"}
+    assert "own_database/log_store: not swept (not_swept)" in alerts.alerts(bench.context, now=NOW)
+    told = [(e["processor"], e["code"], e.get("basis")) for e in bench.entries() if e["event"] == "swept"]
+    assert told == [("own_database", "not_swept", "log_store"), ("own_database", "swept", None)]
+
+
 def test_a_sweep_goes_on_where_the_last_good_one_ended(bench: Bench) -> None:
     place = Listed()
 

@@ -40,8 +40,8 @@ def environment(engine: Engine, postgres: PostgresServer) -> Iterator[dict[str, 
     postgres.drop_database(name)
 
 
-def simulate(environment: dict[str, str], new: Path, old: Path) -> subprocess.CompletedProcess[str]:
-    command = ["simulate", str(new), "--against", str(old), "--as-of", ON.isoformat()]
+def simulate(environment: dict[str, str], new: Path, old: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = ["simulate", str(new), "--against", str(old), "--as-of", ON.isoformat(), *more]
     return subprocess.run(
         [sys.executable, "-m", "include.policy", *command], cwd=ROOT, env=environment, capture_output=True, text=True,
         check=False,
@@ -53,7 +53,7 @@ def counts(said: str) -> dict[str, list[int]]:
     found = {}
     for line in said.splitlines()[2:]:
         words = line.split()
-        if ":" in words[0] and len(words) == 9:
+        if len(words) == 9 and ":" in words[0]:
             found[words[0]] = [int(w) for w in words[1:]]
     return found
 
@@ -81,6 +81,24 @@ def test_a_shorter_term_shows_who_becomes_due_by_rule(environment: dict[str, str
     assert counts(done.stdout)["zendesk:r-14"][2:] == [0] * 6
     back = simulate(environment, schedule.PACKAGED, new)
     assert counts(back.stdout)["own_database:r-01"][3] == newly
+
+
+def test_every_moved_day_is_shown_by_rule_and_place(environment: dict[str, str], tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    new.write_bytes(
+        schedule.PACKAGED.read_bytes().replace(b"{event: terminated, period: P6M}", b"{event: terminated, period: P7M}")
+    )
+    done = simulate(environment, new, schedule.PACKAGED, "--every-day")
+    moved = [line.split() for line in done.stdout.split("due from")[1].splitlines()[1:]]
+    assert {m[0] for m in moved} >= {"own_database:r-01", "paper:r-01"}
+    assert not [m for m in moved if m[0].endswith(":r-14")]
+    days = [(date.fromisoformat(m[1]), date.fromisoformat(m[2]), int(m[3]), int(m[4])) for m in moved]
+    assert all(now > was and (now - was).days == shift and 28 <= shift <= 31 for was, now, _, shift in days)
+    later = sum(n for m, (_, _, n, _) in zip(moved, days, strict=True) if m[0] == "own_database:r-01")
+    assert later == counts(done.stdout)["own_database:r-01"][5] > 0
+    short = simulate(environment, new, schedule.PACKAGED).stdout
+    assert "more pairs of days" in short
+    assert len(short.splitlines()) < len(done.stdout.splitlines())
 
 
 def test_it_names_nobody_and_says_what_is_missing(environment: dict[str, str]) -> None:

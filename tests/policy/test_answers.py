@@ -56,10 +56,24 @@ def test_californian_days_run_from_the_day_of_receipt_itself() -> None:
     assert due("CCPA", date(2026, 11, 26)) == (date(2027, 1, 9), date(2027, 1, 9))
 
 
+@pytest.mark.parametrize(("received", "confirm"), [
+    (date(2026, 11, 26), date(2026, 12, 10)),
+    (date(2026, 11, 27), date(2026, 12, 11)),
+    (date(2026, 11, 28), date(2026, 12, 11)),
+    (date(2026, 11, 29), date(2026, 12, 11)),
+    (date(2026, 11, 30), date(2026, 12, 14)),
+    (date(2026, 12, 24), date(2027, 1, 7)),
+])  # fmt: skip
+def test_receipt_is_confirmed_within_ten_business_days_counted_without_holidays(received: date, confirm: date) -> None:
+    (clock,) = (c for c in answer_clocks(received, KNOWN) if c.duty == "confirm")
+    assert (clock.due, clock.legal_due, clock.article) == (confirm, confirm, "11 CCR 7021(a)")
+    assert strictest(answer_clocks(received, KNOWN)).duty == "answer"
+
+
 @pytest.mark.parametrize("received", [date(2026, 1, 1), date(2026, 2, 20), date(2026, 12, 31)])
 def test_every_clock_is_kept_and_the_strictest_wins(received: date) -> None:
     clocks = answer_clocks(received, KNOWN)
-    assert {c.rule for c in clocks} == {"KR", "GDPR", "CCPA"}
+    assert {c.rule for c in clocks} == {"KR", "GDPR", "CCPA", "CCPA-CONFIRM"}
     assert all(c.law and c.article and c.legal_due >= c.due for c in clocks)
     assert strictest(clocks) == clocks[0]
     assert clocks[0].due == min(c.due for c in clocks)

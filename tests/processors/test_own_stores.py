@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from include import database
 from include.accounts_tables import Tables
 from include.connections import Connection
 from include.errors import ConfigurationError, Refused, Unreachable
@@ -413,3 +414,27 @@ def test_a_random_word_is_never_the_same_twice_and_points_at_nobody(company: Com
 def test_settings_of_the_packaged_schedule_parse_and_have_no_further_store() -> None:
     settings = schedules.load().processors["own_database"].settings
     assert Tables.parse(settings).stores == {}
+
+
+def test_a_sweep_looks_through_every_connected_store_and_names_the_others(company: Company) -> None:
+    for account, ended in (("live", None), ("ended", ON)):
+        company.sql("INSERT INTO account (account_id, terminated_on) VALUES (%s, %s)", account, ended)
+    company.sql("INSERT INTO usage VALUES (1, 'live', 'x'), (2, 'ended', 'x')")
+    orders = "INSERT INTO orders VALUES (1, 'live', 9), (2, 'ended', 9), (3, 'gone', 9), (4, 'gone', 9), (5, NULL, 9)"
+    company.sql(orders, on=company.warehouse)
+    company.sql("INSERT INTO contact VALUES (1, 'emptied', NULL, NULL), (2, 'gone', 'm', NULL)", on=company.warehouse)
+    engine = database.connect(company.connection("accounts_db"))
+    processor = Processor(
+        Site(company.connection("own_database"), SETTINGS, ON, accounts=engine, connect=company.connection)
+    )
+
+    def seen(since: datetime | None) -> set[tuple[str, str]]:
+        return {(one.datasets[0], one.account_id) for one in processor.sweep(since)}
+
+    without_customer = {
+        ("usage", "ended"), ("warehouse_orders", "ended"), ("warehouse_orders", "gone"), ("warehouse_contact", "gone"),
+    }  # fmt: skip
+    assert seen(datetime(2026, 11, 23, tzinfo=UTC)) == without_customer
+    assert seen(None) == without_customer | {("usage", "live"), ("warehouse_orders", "live")}
+    engine.dispose()
+    assert processor.not_listed() == ("cache", "log_store")

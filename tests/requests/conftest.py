@@ -117,7 +117,8 @@ class World:
         lines = []
         for name in sorted({d.processor for d in plan.disposals}):
             planned = [d for d in plan.disposals if d.processor == name]
-            lines += look(self.context, planned, partial(self.site, self.context, name, accounts))
+            connect = partial(self.site, self.context, name, accounts)
+            lines += look(self.context, planned, connect, end_user=asked.end_user)
         accounts.dispose()
         clock = strictest(answer_clocks(asked.received_on, self.context.schedule))
         return previews.body(plan, asked, lines, self.context.schedule, clock=clock, subject_tag="0" * 64)
@@ -129,6 +130,7 @@ class World:
         values = {
             "account_id": account, "kind": asked.kind, "channel": "web", "identity_check": "login",
             "received_on": asked.received_on, "notice_by": "mail", "child_age": asked.child_age,
+            "end_user": asked.end_user,
         } | more  # fmt: skip
         request_id = requests.receive(
             context, requests.Intake(**values), self.plan(account, asked), by=self.ada, airflow_run_id=str(run_id)
@@ -172,7 +174,7 @@ class World:
         """Carry a request through to its answer and return its row."""
         context, row = self.register(account, asked, **more)
         self.approve(context, row)
-        release.release(context, row, self.plan(account, asked).disposals)
+        release.release(context, row, self.plan(account, asked).disposals, end_user=asked.end_user)
         self.carry(context, row)
         told = notices.compose(row.plan, self.items(row), context.schedule)
         assert told.text

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from include.database import disposal
+from include.database import disposal, locator
 from include.disposals import begin_run, discover, holds, notices, release, requests
 from include.disposals.request_events import with_requests
 from include.errors import DecisionRefused
@@ -127,8 +127,52 @@ def test_a_guardian_takes_the_guardians_own_data_too(world: World) -> None:
 def test_end_users_go_on_the_customers_recorded_instruction_only(world: World) -> None:
     account = world.account("ended_lately_business")
     with pytest.raises(Unfounded) as refused:
-        world.plan(account, Asked("end_user", DAY))
+        world.plan(account, Asked("end_user", DAY, end_user="viewer-1"))
     assert refused.value.code == "no_instruction"
+    for wrong in (Asked("end_user", DAY, instruction=True), Asked("erasure", DAY, end_user="viewer-1")):
+        with pytest.raises(DecisionRefused, match="end user's id"):
+            world.plan(account, wrong)
+
+
+def test_one_end_user_goes_with_its_devices_and_no_other_of_the_customer(world: World) -> None:
+    account = world.account("ended_lately_business")
+    person = next(p for p in world.made.people if p.account_id == account)
+    users = person.dicts("end_user")
+    gone, stays = users[0], users[1:]
+    devices = [d["device_id"] for d in person.dicts("end_user_device") if d["end_user_id"] == gone["end_user_id"]]
+    assert stays and devices
+    before = world.dump()
+    row = world.ask(account, Asked("end_user", DAY, end_user=gone["external_id"], instruction=True))
+    found = changed(before, world.dump())
+    mine(world, found, account)
+    assert {t: sorted(b.get("device_id") or b["end_user_id"] for b in rows) for t, rows in found.items()} == {
+        "end_user": [gone["end_user_id"]], "end_user_device": sorted(devices),
+    }  # fmt: skip
+    (item,) = world.items(row)
+    assert (item.outcome, item.subject_type, item.count_before) == ("confirmed_absent", "end_user", 1 + len(devices))
+    tags = world.context.tags
+    assert row.subject_tag == item.subject_tag == tags.tag(
+        f"{account}/{gone['external_id']}", epoch=row.key_epoch, kind="end_user"
+    )  # fmt: skip
+    assert not [e for e in world.entries() if gone["external_id"] in str(e)]
+    again = world.ask(account, Asked("end_user", DAY, end_user=gone["external_id"], instruction=True))
+    assert [i.disposal_id for i in world.items(again)] == [item.disposal_id]
+
+
+def test_an_end_user_whose_id_was_lost_reaches_nobody(world: World) -> None:
+    """Without the id the rows of every end user of that customer would match; it waits for a person instead."""
+    account = world.account("ended_lately_business")
+    other = next(p for p in world.made.people if p.account_id == account).dicts("end_user")[-1]
+    asked = Asked("end_user", DAY, end_user=other["external_id"], instruction=True)
+    context, row = world.register(account, asked)
+    world.approve(context, row)
+    release.release(context, row, world.plan(account, asked).disposals, end_user=asked.end_user)
+    with context.engine.begin() as connection:
+        connection.execute(delete(locator))
+    before = world.dump()
+    world.carry(context, row)
+    assert changed(before, world.dump()) == {}
+    assert [(i.outcome, i.code) for i in world.items(row)] == [("failed", "no_identifier")]
 
 
 def test_an_order_to_erase_takes_the_listed_records_alone(world: World) -> None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from sqlalchemy import func, select, text
 
@@ -17,77 +11,9 @@ from include import database
 from include.database import disposal, hold
 from include.database_decisions import night
 from include.sandbox import airflow
-from include.sandbox import night as nights
-from include.sandbox.servers import temporary_folder
-from include.sandbox.stack import STANDINS, Stack
+from tests.e2e.decisions.conftest import Town
 
-pytestmark = pytest.mark.airflow
-ROOT = Path(__file__).parents[2]
-ACCOUNTS = 150
-LOST = 10.0
-"""Seconds after which Airflow no longer loses an answer."""
-
-
-class Town:
-    """A running stack, and what a test says in a line."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.engine = database.connect(stack.connections["retention_db"])
-
-    def start(self, dag_id: str, conf: dict[str, Any], user: str) -> str:
-        """Start a run as a demo user; return its id."""
-        airflow.Api(self.stack, "admin").wait_for_dag(dag_id)
-        return airflow.Api(self.stack, user).trigger(dag_id, conf)
-
-    def finish(self, dag_id: str, run_id: str, answers: dict[str, tuple[str, str]] | None = None) -> str:
-        """Follow a run to its end, answering its questions as `{task: (user, choice)}`; return its state.
-
-        Of a failed run the failed tasks stand behind it.
-        """
-        since: dict[str, float] = {}
-        ended = ""
-        for state, tasks in airflow.Api(self.stack, "admin").follow(dag_id, run_id):
-            bad = sorted(t["task_id"] for t in tasks if t["state"] in ("failed", "upstream_failed"))
-            ended = " ".join([state, *bad])
-            for task_id in (t["task_id"] for t in tasks if t["state"] == "awaiting_input"):
-                if time.monotonic() - since.setdefault(task_id, time.monotonic()) >= LOST:
-                    user, choice = (answers or {})[task_id]
-                    airflow.Api(self.stack, user).answer(dag_id, run_id, task_id, choice)
-                    since[task_id] = time.monotonic()
-        return ended
-
-    def one(self, statement: Any) -> Any:
-        with self.engine.connect() as connection:
-            return connection.execute(statement).scalars().all()
-
-    def changing(self) -> int:
-        """Return how many vendor requests so far could change something."""
-        import json
-
-        return sum(
-            json.loads(line)["changing"]
-            for name in STANDINS
-            for line in (self.stack.local / "standins" / f"{name}.requests.jsonl").open()
-        )
-
-
-@pytest.fixture(scope="module")
-def town() -> Iterator[Town]:
-    with temporary_folder("rt-decisions-") as folder:
-        stack = Stack(ROOT, folder)
-        try:
-            stack.start_servers()
-            today = datetime.now(ZoneInfo("Asia/Seoul")).date()
-            with nights.opened(stack, today) as context:
-                nights._prepare_company(stack, context, ACCOUNTS, 7)
-            for name in STANDINS:
-                httpx.put(stack.url(name) + "/_sandbox/clock", json={"date": today.isoformat()}).raise_for_status()
-            airflow.prepare(stack)
-            airflow.start(stack)
-            yield Town(stack)
-        finally:
-            stack.stop()
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 
 def test_a_rejected_night_acts_on_nothing(town: Town) -> None:
@@ -148,5 +74,6 @@ def test_the_form_refuses_what_it_does_not_have(town: Town) -> None:
 
 
 def test_a_viewer_starts_nothing(town: Town) -> None:
+    airflow.Api(town.stack, "admin").wait_for_dag("global_stop")
     with pytest.raises(RuntimeError, match="403"):
-        town.start("global_stop", {"action": "stop"}, "viewer")
+        airflow.Api(town.stack, "viewer").trigger("global_stop", {"action": "stop"})
