@@ -120,11 +120,16 @@ def scan(context: Context, run_id: UUID, *, airflow: Engine, logs: Path, whole: 
     counts: Counter[str] = Counter(needles=len(needles), unsearchable=common)
     unseen = 0
     if len(needles):
+        wanted = scan_sources.tables(airflow, "airflow_db", AIRFLOW, scan_sources.NOT_READ)
         unseen = _read_logs(search, counts, airflow, logs, since, whole=whole)
-        _read_tables(search, counts, airflow, "airflow_db", AIRFLOW, {})
+        counts["airflow.tables"] = len(wanted)
+        counts["airflow.values"] = search.look(scan_sources.rows(airflow, "airflow_db", AIRFLOW, wanted, {}))
+        ours = scan_sources.tables(context.engine, "retention_db", SCHEMA, {})
         after = {"entry": ("entry_id", last.entry_until)} if last else {}
-        _read_tables(search, counts, context.engine, "retention_db", SCHEMA, after)
-    counts |= {"hits": search.found, "logs.unseen": unseen}
+        counts["own.tables"] = len(ours)
+        counts["own.values"] = search.look(scan_sources.rows(context.engine, "retention_db", SCHEMA, ours, after))
+    counts.update(hits=search.found)
+    counts["logs.unseen"] = unseen
     code = "found" if search.found else "logs_not_seen" if unseen else "clean"
     scanned = Scanned(code, tuple(search.hits), search.found, unseen, dict(counts))
     with context.engine.begin() as connection:
@@ -178,15 +183,6 @@ def _hidden(pieces: Iterator[Piece], instead: str) -> Iterator[Piece]:
         return
     for piece in pieces:
         yield Piece(piece.source, instead + piece.place.rpartition(":")[2], piece.text)
-
-
-def _read_tables(
-    search: Search, counts: Counter[str], engine: Engine, name: str, schema: str, after: dict[str, tuple[str, int]]
-) -> None:
-    source = "airflow" if schema == AIRFLOW else "own"
-    wanted = scan_sources.tables(engine, name, schema, scan_sources.NOT_READ if schema == AIRFLOW else {})
-    counts[f"{source}.tables"] += len(wanted)
-    counts[f"{source}.values"] += search.look(scan_sources.rows(engine, name, schema, wanted, after))
 
 
 def gaps(context: Context, run_id: UUID, *, always: bool) -> list[str]:

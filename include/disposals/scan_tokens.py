@@ -142,7 +142,7 @@ def tokens(text: str, starts: Callable[[str], bool] = lambda _word: True) -> Ite
             yield from (("email", m) for m in _EMAIL.findall(folded))
         yield from _id_tokens(view)
         yield from _phone_tokens(view)
-        yield from (("login", m) for m in _LOGIN.findall(folded))
+        yield from _login_tokens(folded)
         yield from _name_tokens(folded, starts)
 
 
@@ -156,6 +156,14 @@ def views(text: str) -> set[str]:
     if "%" in plain:
         found |= {_plain(unquote(v, errors="replace")) for v in found}
     return found
+
+
+def _login_tokens(folded: str) -> Iterator[tuple[str, str]]:
+    """Yield each word, and what stands before each of its dots: `login0193.log` is a file of `login0193`."""
+    for found in _LOGIN.findall(folded):
+        while found:
+            yield "login", found
+            found = found.rpartition(".")[0]
 
 
 def _id_tokens(view: str) -> Iterator[tuple[str, str]]:

@@ -310,14 +310,15 @@ def test_an_hourly_run_that_erased_nobody_scans_nothing(world: World) -> None:
 def test_an_hourly_scan_reads_only_the_logs_written_since(world: World) -> None:
     assert clean(world.scan(later=3600))
     old = world.log("attempt=2.log", PERSON[Kind.EMAIL])
-    world.erase()
-    assert clean(world.scan(whole=False, later=3601))
+    new = world.log("attempt=3.log", PERSON[Kind.PHONE])
     soon = (datetime.now(UTC) + timedelta(seconds=3700)).timestamp()
-    os.utime(old, (soon, soon))
-    world.bench.plan("acc-3")
-    scanned = world.scan(later=3800)
-    assert scanned is not None
-    assert scanned.counts["logs.files"] == 2  # a night reads them all
+    os.utime(new, (soon, soon))
+    world.erase()
+    hourly, nightly = world.scan(whole=False, later=3601), world.scan(later=3602)
+    assert hourly is not None
+    assert nightly is not None
+    assert [h.place.rpartition("/")[2] for h in hourly.hits] == ["attempt=3.log:1"]
+    assert [h.place.rpartition("/")[2] for h in nightly.hits] == [f"{old.name}:1", "attempt=3.log:1"]
 
 
 def test_a_polled_job_does_not_grow_what_is_looked_for(world: World) -> None:
