@@ -12,7 +12,7 @@ The form of `erase_account` names an account. So many days after the certificate
 right to delete DAG runs), and the register forgets the account id: only the tag stays. Runs without a request (dry
 runs, refused forms) go the same number of days after their end.
 
-Airflow's audit log keeps its own copy of a form; `airflow db clean --tables log --skip-archive` removes it.
+Airflow's audit log keeps its own copy of a form; `clean_metadata` removes it.
 """
 
 
