@@ -1,4 +1,4 @@
-# make run, make ui, make test. Needs Python 3.11 or 3.12 and make, nothing else.
+# make run, make ui, make test, make bench. Needs Python 3.11 or 3.12 and make, nothing else.
 PYTHON ?= python3
 UV_VERSION = 0.13.9
 VENV = .venv
@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export AIRFLOW_HOME := $(CURDIR)/.local/airflow
 
-.PHONY: help run test ui stop clean lint lock check-python
+.PHONY: help run test bench ui stop clean lint lock check-python
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "           EXECUTOR=celery carries it out on two Celery workers (WORKERS=3: three)"
 	@echo "make ui     the same night in Airflow's web interface     make stop   stop it"
 	@echo "make test   the whole test suite                          make clean  forget local state"
+	@echo "make bench  the benchmark beside its baselines (an hour; ONLY=plan_1m,empty_night chooses lines)"
 
 check-python:
 	@$(PYTHON) -c 'import platform, sys; v = sys.version_info[:2]; ok = v in ((3, 11), (3, 12)) and sys.platform in ("linux", "darwin"); ok or sys.exit("This needs Python 3.11 or 3.12 on Linux or macOS; %s is Python %d.%d on %s. Name another one: make run PYTHON=python3.12" % (sys.executable, *v, sys.platform))'
@@ -42,6 +43,9 @@ clean: stop
 test: check-python $(VENV)/.installed
 	@$(PY) -m pytest
 	@$(PY) -m include.sandbox not-run
+
+bench: check-python $(VENV)/.installed
+	@$(PY) -m tests.bench --only "$(ONLY)"
 
 lint: $(VENV)/.installed
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(PY) -m include.policy lint

@@ -60,11 +60,19 @@ def save(
     with engine.connect() as connection:
         row = connection.execute(select(archive_object).where(archive_object.c.object_key == object_key)).one()
         wrapped = {t: k for t, k in _wrapped(connection, object_key).items() if t not in without}
+    store.save(backup_of(object_key), _sealed(keys, row, wrapped))
+
+
+def create(store: ArchiveStore, keys: ArchiveKeys, row: Any, wrapped: Mapping[str, bytes]) -> None:
+    """Write the first backup of an object that was planned just now; `row` is its row, `wrapped` its keys by tag."""
+    store.create(backup_of(row.object_key), _sealed(keys, row, wrapped))
+
+
+def _sealed(keys: ArchiveKeys, row: Any, wrapped: Mapping[str, bytes]) -> bytes:
     facts = {name: _plain(getattr(row, name)) for name in _COLUMNS}
     body = {"object": facts, "keys": {tag: _text(key) for tag, key in sorted(wrapped.items())}}
-    sealed = seal_bytes(json.dumps(body, separators=(",", ":")).encode(), keys.wrapper, _context(object_key))
-    stored = {name: _text(getattr(sealed, name)) for name in ("wrapped_key", "nonce", "ciphertext")}
-    store.save(backup_of(object_key), json.dumps(stored).encode())
+    sealed = seal_bytes(json.dumps(body, separators=(",", ":")).encode(), keys.wrapper, _context(row.object_key))
+    return json.dumps({name: _text(getattr(sealed, name)) for name in ("wrapped_key", "nonce", "ciphertext")}).encode()
 
 
 def forget(store: ArchiveStore, object_key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -19,7 +20,7 @@ from include.archive import backups
 from include.archive.bodies import Body
 from include.archive.facts import Archived, Recorder
 from include.archive.keyring import ArchiveKeys
-from include.archive.objects import Archive, abandon, alone, ceil_second, finish, object_row, plan_of
+from include.archive.objects import Archive, abandon, alone, ceil_second, finish, plan_of
 from include.archive.staging import GATE, open_staged
 from include.archive.store import ArchiveStore
 from include.archive.trouble import Trouble
@@ -27,6 +28,7 @@ from include.database import archive_key, archive_object, archive_row, archive_w
 from include.errors import ArchiveError, ArchiveUnreachable
 
 CHUNK = 1000
+WRITERS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +72,7 @@ def pack(
         trouble = Trouble()
         _resume(archive, report, trouble)
         report.dropped = _drop_lapsed(archive)
-        for rule_id, end in _groups(engine):
-            with trouble.of_one():
-                _pack_group(archive, rule_id, end, report)
+        _pack_groups(archive, report, trouble)
     logger.info(
         "archive packed: objects=%d rows=%d failures=%d owner=%s", report.objects, report.rows, trouble.count, owner
     )
@@ -141,26 +141,46 @@ def _settle(archive: Archive, row: Any, report: PackReport) -> None:
         report.resumed += 1
 
 
-def _pack_group(archive: Archive, rule_id: str, end: date, report: PackReport) -> None:
+def _pack_groups(archive: Archive, report: PackReport, trouble: Trouble) -> None:
+    """Pack several groups at a time: most of what one takes is waiting for the store.
+
+    A store that is down stops those that have not begun.
+    """
+    pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="pack")
+    try:
+        for future in [pool.submit(_pack_group, archive, *group) for group in _groups(archive.engine)]:
+            with trouble.of_one():
+                row = future.result()
+                if row is not None:
+                    report.objects += 1
+                    report.rows += row.rows
+                    report.subjects += row.subjects
+                    report.keys.append(row.object_key)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pack_group(archive: Archive, rule_id: str, end: date) -> Any:
+    """Pack one group and return its object's row; None where nothing is left to pack."""
     key = f"archive/{rule_id}/{end.isoformat()}/{uuid4()}.jsonl"
     body = Body(key, archive.keys)
     try:
         with archive.engine.begin() as connection:
-            row = _assign(connection, archive, body, rule_id, end)
-        if row is None:
-            return
-        backups.save(archive.engine, archive.store, archive.keys, key)
+            assigned = _assign(connection, archive, body, rule_id, end)
+        if assigned is None:
+            return None
+        row, wrapped = assigned
+        backups.create(archive.store, archive.keys, row, wrapped)
         head = archive.store.write(plan_of(row), body.file)
     finally:
         body.close()
     finish(archive, row, head)
-    report.objects += 1
-    report.rows += row.rows
-    report.subjects += row.subjects
-    report.keys.append(key)
+    return row
 
 
-def _assign(connection: Connection, archive: Archive, body: Body, rule_id: str, end: date) -> Any:
+def _assign(
+    connection: Connection, archive: Archive, body: Body, rule_id: str, end: date
+) -> tuple[Any, dict[str, bytes]] | None:
     """Assign the group's rows to the object, build its bytes, and commit (by the caller) what it must become."""
     c = archive_row.c
     taken = connection.execute(
@@ -179,8 +199,9 @@ def _assign(connection: Connection, archive: Archive, body: Body, rule_id: str, 
         ).where(mine)
     ).one()
     wrapped = _fill(connection, archive, body)
-    connection.execute(
-        insert(archive_object).values(
+    row = connection.execute(
+        insert(archive_object)
+        .values(
             object_key=body.object_key,
             bucket=archive.store.bucket,
             rule_id=rule_id,
@@ -194,10 +215,11 @@ def _assign(connection: Connection, archive: Archive, body: Body, rule_id: str, 
             storage_class=archive.storage_class,
             state="writing",
         )
-    )
+        .returning(archive_object)
+    ).one()
     for start in range(0, len(wrapped), CHUNK):
         connection.execute(insert(archive_key), wrapped[start : start + CHUNK])
-    return object_row(connection, body.object_key)
+    return row, {one["archive_tag"]: one["wrapped_key"] for one in wrapped}
 
 
 def _fill(connection: Connection, archive: Archive, body: Body) -> list[dict[str, Any]]:

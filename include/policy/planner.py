@@ -11,9 +11,11 @@ due before its `free_from`; a hold blocks the scopes it reaches and nothing else
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from include.policy.facts import AccountFacts, Event, Hold, State
 from include.policy.held import after_holds, effective_termination, overridden, reaches
@@ -54,6 +56,56 @@ class _Case:
 
 def plan(facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: date) -> Plan:
     """Return what of this account is due up to `as_of`, what is not yet, and what the archive keeps."""
+    if holds:
+        return _plan(facts, schedule, holds, as_of)
+    # Who the account is decides nothing: a night's accounts share a few dates, and with them all but their id.
+    alike = _alike(
+        facts.subject_type, facts.consumer_like, facts.state, facts.requested_on, facts.terminated_on, facts.events,
+        facts.present, schedule, as_of,
+    )  # fmt: skip
+    return Plan(
+        disposals=tuple(PlannedDisposal(facts.account_id, *rest) for rest in alike.disposals),
+        kept=alike.kept,
+        not_yet_due=tuple(PlannedDisposal(facts.account_id, *rest) for rest in alike.not_yet_due),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """The plan of every account with the same facts: each disposal's fields after the account's id."""
+
+    disposals: tuple[tuple[Any, ...], ...]
+    kept: tuple[Kept, ...]
+    not_yet_due: tuple[tuple[Any, ...], ...]
+
+
+@lru_cache(maxsize=1 << 12)
+def _alike(
+    subject_type: str,
+    consumer_like: bool,
+    state: State,
+    requested_on: date | None,
+    terminated_on: date | None,
+    events: tuple[Event, ...],
+    present: frozenset[str] | None,
+    schedule: Schedule,
+    as_of: date,
+) -> _Alike:
+    facts = AccountFacts("", subject_type, consumer_like, state, requested_on, terminated_on, events, present)
+    found = _plan(facts, schedule, (), as_of)
+    due, later = ([_without_account(d) for d in some] for some in (found.disposals, found.not_yet_due))
+    return _Alike(tuple(due), found.kept, tuple(later))
+
+
+_AFTER_ACCOUNT = attrgetter(*(f.name for f in fields(PlannedDisposal) if f.name != "account_id"))
+
+
+def _without_account(planned: PlannedDisposal) -> tuple[Any, ...]:
+    rest: tuple[Any, ...] = _AFTER_ACCOUNT(planned)
+    return rest
+
+
+def _plan(facts: AccountFacts, schedule: Schedule, holds: Sequence[Hold], as_of: date) -> Plan:
     events = _events(facts, schedule, holds, as_of)
     kept = _kept(facts, schedule, events, as_of)
     case = _Case(facts, schedule, events, holds, kept, as_of)
@@ -281,29 +333,21 @@ def _merged(planned: Sequence[PlannedDisposal]) -> list[PlannedDisposal]:
     The same processor, trigger date and holds are needed, so that a hold on the wider one never delays the narrower.
     """
     result = [d for d in planned if d.processor == OWN_DATABASE]
-    wide: list[PlannedDisposal] = []
-    others = (d for d in planned if d.processor != OWN_DATABASE)
+    wide: dict[tuple[object, ...], list[PlannedDisposal]] = {}
+    others = [d for d in planned if d.processor != OWN_DATABASE]
     for one in sorted(others, key=lambda d: (-len(d.datasets), d.rule_id != PROCESSOR_RULE, _identity(d))):
-        for n, wider in enumerate(wide):
-            if _same_work(one, wider):
-                wide[n] = replace(
+        alike = wide.setdefault((one.processor, one.trigger_date, one.free_from, one.held_by), [])
+        for n, wider in enumerate(alike):
+            if one.rule_id != wider.rule_id and set(one.datasets) <= set(wider.datasets):
+                alike[n] = replace(
                     wider,
                     categories=tuple(sorted({*wider.categories, *one.categories})),
-                    reasons=wider.reasons + tuple(r for r in one.reasons if r not in wider.reasons),
+                    reasons=tuple(dict.fromkeys(wider.reasons + one.reasons)),
                 )
                 break
         else:
-            wide.append(one)
-    return result + wide
-
-
-def _same_work(narrow: PlannedDisposal, wide: PlannedDisposal) -> bool:
-    return (
-        narrow.processor == wide.processor
-        and narrow.rule_id != wide.rule_id
-        and (narrow.trigger_date, narrow.free_from, narrow.held_by) == (wide.trigger_date, wide.free_from, wide.held_by)
-        and set(narrow.datasets) <= set(wide.datasets)
-    )
+            alike.append(one)
+    return result + [d for alike in wide.values() for d in alike]
 
 
 def _identity(disposal: PlannedDisposal) -> tuple[str, str, str, str, date]:

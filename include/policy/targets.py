@@ -92,9 +92,12 @@ def starts(target: Target, events: Mapping[str, tuple[Event, ...]]) -> Iterable[
     found = [
         Start(trigger.event, event.date, term(target, trigger, event.date))
         for trigger in target.triggers
-        for event in events.get(trigger.event, ())
+        if trigger.event in events
+        for event in events[trigger.event]
         if _touches(event, target.scope)
     ]
+    if len(found) < 2:
+        return found
     if target.each:
         return {(s.event, s.date): s for s in found}.values()
     restarts = sorted(e.date for e in events.get(target.rule.restarted_by or "", ()) if _touches(e, target.scope))

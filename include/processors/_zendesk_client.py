@@ -15,6 +15,7 @@ import requests
 from include.connections import TIMEOUT_SECONDS, Connection
 from include.errors import ConfigurationError, RateLimited, Refused, Unreachable
 from include.processors import _zendesk_gate as gate
+from include.processors._reserve import Reserve
 from include.processors._zendesk_gate import NAME, PATIENCE, Answer, Gate, Row, read
 
 CHUNK = 100  # ids per bulk call, Zendesk's maximum
@@ -47,6 +48,7 @@ class Client:
         connection: Connection,
         reserve: Callable[[str, int], float],
         go_on: Callable[[], None] = lambda: None,
+        left: Reserve | None = None,
     ) -> None:
         subdomain = connection.require("subdomain").lower()
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", subdomain):
@@ -64,7 +66,8 @@ class Client:
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.headers["Cache-Control"] = "no-cache"
-        door = Gate(urlsplit(self.base).netloc, connection.endpoint_url)
+        self._left = left or Reserve(NAME, 0.0)
+        door = Gate(urlsplit(self.base).netloc, connection.endpoint_url, seen=self._left.see)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, door)
         self._api = self._zenpy(subdomain, connection)
@@ -102,6 +105,7 @@ class Client:
 
     def call(self, method: str, path: str, parameters: Row | None = None, *, body: Any = None) -> Answer:
         """Carry out one call; 2xx, 403, 404, 409 and 422 are returned, everything else raises."""
+        self._left.check()
         self.spend("api")
         if method.upper() != "GET":
             self._go_on()

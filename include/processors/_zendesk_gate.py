@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -89,8 +90,11 @@ def retry_after(headers: Any, now: float | None = None) -> float:
 class Gate(HTTPAdapter):
     """Sends to the vendor's host, or to `endpoint_url` instead, and nowhere else; raises our errors for what fails."""
 
-    def __init__(self, host: str, endpoint_url: str | None) -> None:
+    def __init__(
+        self, host: str, endpoint_url: str | None, *, seen: Callable[[Any], None] = lambda _headers: None
+    ) -> None:
         super().__init__(max_retries=0)
+        self.seen = seen
         self.host, self.endpoint, self.waited = host, urlsplit(endpoint_url) if endpoint_url else None, 0.0
 
     def address(self, url: str) -> str:
@@ -141,6 +145,8 @@ class Gate(HTTPAdapter):
 
     def _judge(self, response: requests.Response) -> None:
         status = response.status_code
+        if status != 429:  # which says itself how long to wait
+            self.seen(response.headers)
         answer = read(response)
         if answer.code == "TooManyJobs":
             seconds = retry_after(response.headers) if response.headers.get("Retry-After") else PATIENCE / 2

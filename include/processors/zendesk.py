@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError, NeedsPerson, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
+from include.processors._reserve import Reserve
 from include.processors._zendesk_cases import cases
 from include.processors._zendesk_chat import ChatGoesOn
 from include.processors._zendesk_client import CHUNK, Client
@@ -54,7 +55,7 @@ class Processor:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.selector = Selector.of(site.settings)
-        self.client = Client(site.connection, site.reserve, site.go_on)
+        self.client = Client(site.connection, site.reserve, site.go_on, Reserve.of(self.name, site.settings))
         self.tickets = Tickets(self.client, site.as_of)
         self.users = Deletion(self.client, self.tickets, self.selector, site.as_of)
         self.search = Search(self.client, self.selector, self._email_owners, site.as_of)

@@ -48,7 +48,7 @@ def environment(stack: Stack) -> dict[str, str]:
     socket = stack.postgres.socket_dir
     settings = {
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        "CORE__DAGS_FOLDER": str(stack.root / "dags"),
+        "CORE__DAGS_FOLDER": str(stack.dags),
         "CORE__PLUGINS_FOLDER": str(stack.root / "plugins"),
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "4",

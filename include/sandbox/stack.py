@@ -43,6 +43,7 @@ class Stack:
 
     def __init__(self, root: Path, local: Path | None = None, *, workers: int = 0) -> None:
         self.root, self.workers = root, workers
+        self.dags = root / "dags"
         self.local = local or root / ".local"
         self.local.mkdir(exist_ok=True)
         self.local.chmod(0o755)

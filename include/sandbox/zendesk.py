@@ -128,6 +128,15 @@ class StandIn(Gone):
         body = {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests exceeded"}
         return json_reply(429, body, headers)
 
+    def _handle(self, request: Request) -> tuple[Response, bool]:
+        """Say with every answer what is left of the account's calls, as Zendesk does; no header says until when."""
+        response, changing = super()._handle(request)
+        limit = next(one for one in self.limits if one.group == "api")
+        most = int(limit.calls * self.limit_factor)
+        response.headers.setdefault("X-Rate-Limit", str(most))
+        response.headers.setdefault("X-Rate-Limit-Remaining", str(max(most - len(self._windows["api"]), 0)))
+        return response, changing
+
     def not_found(self, _request: Request) -> Response:
         """A path Zendesk does not have."""
         return json_reply(404, {"error": "InvalidEndpoint", "description": "Not found"})

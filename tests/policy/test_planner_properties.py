@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from include.policy.facts import EVENTS, AccountFacts, Event, Hold, state_of
 from include.policy.periods import evaluate
-from include.policy.planner import PlannedDisposal, due_triggers, plan, reaches
+from include.policy.planner import PlannedDisposal, _plan, due_triggers, plan, reaches
 from include.policy.schedule import load
 
 SCHEDULE = load()
@@ -163,3 +163,22 @@ def test_every_field_of_a_disposal_has_a_reason(facts: AccountFacts, as_of: date
         fields = {(c, f) for c in one.categories for f in SCHEDULE.categories[c].fields}
         assert {(r.category, r.field) for r in one.reasons if r.decision == "destroy"} == fields
         assert all(r.law and r.article for r in one.reasons)
+
+
+@GENERATED
+@given(facts_of(), st.lists(HOLD, max_size=2), DAYS)
+def test_accounts_alike_get_the_same_plan_each_under_its_own_name(
+    facts: AccountFacts, holds: list[Hold], as_of: date
+) -> None:
+    """What is remembered of one account is planned for another, and must be what planning that one anew gives."""
+    other = replace(facts, account_id="b0002")
+    for held in ([], holds):
+        found = [plan(one, SCHEDULE, held, as_of) for one in (facts, other, facts)]
+        anew = _plan(other, SCHEDULE, held, as_of)
+        assert found[1] == anew
+        assert found[0] == found[2]
+        for one in (*found[1].disposals, *found[1].not_yet_due):
+            assert one.account_id == "b0002"
+        assert [replace(d, account_id="") for d in found[0].disposals] == [
+            replace(d, account_id="") for d in anew.disposals
+        ]

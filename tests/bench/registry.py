@@ -1,0 +1,16 @@
+"""The bench's processor beside the product's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from include import processors
+
+PLACE = "sixcalls"
+PLACES = Path(__file__).parent / "places"
+
+
+def register() -> None:
+    """Add the bench's folder to the registry of processors; a second time nothing changes."""
+    if str(PLACES) not in processors.__path__:
+        processors.__path__.append(str(PLACES))
