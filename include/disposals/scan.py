@@ -8,6 +8,7 @@ It reads log files, every text of Airflow's tables and of ours, cuts them into w
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ from include.evidence.log import stage
 
 AIRFLOW = "public"
 SHOWN = 50
+_FIELDS = re.compile(r',\s?(?=")')
+"""Where one field of a JSON text ends and the next begins: most lines of a log repeat most of their fields."""
+
+PART = 200
 KNOWN = 200_000
 """So many words are remembered as nobody's before they are forgotten again: logs repeat themselves."""
 
@@ -66,6 +71,7 @@ class Search:
         self._needles = needles
         self._known: set[tuple[str, str]] = set()
         self._starts: dict[str, bool] = {}
+        self._parts: set[str] = set()
         self.hits: list[Hit] = []
         self.found = 0
 
@@ -81,6 +87,19 @@ class Search:
 
     def kinds(self, text: str) -> set[str]:
         """Return which kinds of needle stand in a text."""
+        found: set[str] = set()
+        for part in _FIELDS.split(text):
+            if part in self._parts:
+                continue
+            seen = self._kinds(part)
+            found |= seen
+            if not seen and len(part) <= PART:
+                if len(self._parts) >= KNOWN:
+                    self._parts.clear()
+                self._parts.add(part)
+        return found
+
+    def _kinds(self, text: str) -> set[str]:
         found = set()
         for token in tokens(text, self._start):
             if token in self._known:

@@ -30,9 +30,11 @@ FIRST = "first"
 """Of a name of several words the first one is stored too, so that text need not be cut into every group of words."""
 
 MAX_WORDS = 5
+SHORTEST_NUMBER = 9
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:\[\]\\{}|=&?/%]+@[^\s@<>\"'(),;:\[\]\\{}|=&?/%]+\.[^\W\d_]{2,}")
 _WORD = re.compile(r"[^\W_]+")
 _ID = re.compile(r"[A-Za-z0-9_-]{6,64}")
+_ID_IN_TEXT = re.compile(r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{6,}")
 _LOGIN = re.compile(r"[^\W_][\w.+-]{4,62}[^\W_]")
 _DIGITS = re.compile(r"(?<![0-9A-Za-z])\+?\(?\d{1,15}\)?(?:[-. /()]{1,2}\d{1,14}\)?){0,7}(?![0-9A-Za-z])")
 _GROUP = re.compile(r"\d+")
@@ -67,7 +69,7 @@ def _international(digits: str) -> str:
         digits = "82" + digits[3:]
     elif digits.startswith("0"):
         digits = "82" + digits[1:]
-    return digits if 9 <= len(digits) <= 15 else ""
+    return digits if SHORTEST_NUMBER <= len(digits) <= 15 else ""
 
 
 def _login(value: str) -> set[tuple[str, str]]:
@@ -167,9 +169,7 @@ def _login_tokens(folded: str) -> Iterator[tuple[str, str]]:
 
 
 def _id_tokens(view: str) -> Iterator[tuple[str, str]]:
-    for found in _ID.findall(view):
-        if not any(c.isdigit() for c in found):
-            continue
+    for found in _ID_IN_TEXT.findall(view):
         yield "object", _short(found)
         for mark in "-_":
             if mark in found:
@@ -179,6 +179,8 @@ def _id_tokens(view: str) -> Iterator[tuple[str, str]]:
 def _phone_tokens(view: str) -> Iterator[tuple[str, str]]:
     """Yield every run of neighbouring groups of digits that has a number's length."""
     for found in _DIGITS.findall(view):
+        if len(found) < SHORTEST_NUMBER:
+            continue
         groups = _GROUP.findall(found)
         for start in range(len(groups)):
             digits = ""
@@ -186,7 +188,7 @@ def _phone_tokens(view: str) -> Iterator[tuple[str, str]]:
                 digits += group
                 if len(digits) > 17:
                     break
-                if len(digits) >= 8 and (number := _international(digits)):
+                if len(digits) >= SHORTEST_NUMBER - 1 and (number := _international(digits)):
                     yield "phone", number
 
 
