@@ -12,6 +12,7 @@ export AIRFLOW_HOME := $(CURDIR)/.local/airflow
 
 help:
 	@echo "make run    one night, from the retention schedule to proven destruction (AS_OF=2027-03-01 moves the date)"
+	@echo "           EXECUTOR=celery carries it out on two Celery workers (WORKERS=3: three)"
 	@echo "make ui     the same night in Airflow's web interface     make stop   stop it"
 	@echo "make test   the whole test suite                          make clean  forget local state"
 	@echo "make bench  the benchmark beside its baselines (an hour; ONLY=plan_1m,empty_night chooses lines)"

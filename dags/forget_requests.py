@@ -14,7 +14,7 @@ runs, refused forms) go the same number of days after their end.
 
 Login names of who asked for an approval and who gave it become pseudonyms `requests.names_days` after it.
 
-Airflow's audit log keeps its own copy of a form; `airflow db clean --tables log --skip-archive` removes it.
+Airflow's audit log keeps its own copy of a form; `clean_metadata` removes it.
 """
 
 

@@ -21,6 +21,7 @@ processor that holds data of it, until it is *read back as gone*, kept under a l
 | the same groups | `advance` acts step by step and reads back |
 | `manual` | what only a person can do becomes one request a place; nothing waits for it |
 | `sweep` | what came into each place lately is compared with tombstones: who was erased and is there again shows |
+| `self_scan` | logs, Airflow's tables and ours are searched for whoever was erased; a finding turns the night red |
 | `seal`, `export`, `report` | evidence is sealed and exported; the report fails when promised and proven differ |
 
 A processor that is down makes its own group and the report red; the others finish, and the next run goes on from there.

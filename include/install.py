@@ -22,13 +22,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import text
+
 from include import database, keys, processors
 from include.check.sources import from_airflow
+from include.connections import Connection
+from include.disposals.scan_sources import NOT_READ
 from include.errors import ConfigurationError, RetentionError
 
 ROLES = Path(__file__).parents[1] / "roles.json"
 SLOTS = 4
-STORES = ("retention_db", "accounts_db", "evidence_store", "archive_store")
+STORES = ("retention_db", "accounts_db", "evidence_store", "archive_store", "airflow_db", "airflow_db_clean")
 KEYS = ("evidence_signing", "evidence_tags", "archive_kek")
 
 
@@ -63,6 +67,7 @@ def _install() -> None:
 
     with get_application_builder() as builder:
         sync_roles(builder.sm)
+    _let_the_scan_read()
     lacking = absent()
     print("Tables, pools and roles are as this version needs them.")
     if lacking:
@@ -70,10 +75,39 @@ def _install() -> None:
     print("Next: python -m include.check")
 
 
+def _let_the_scan_read() -> None:
+    """Grant what the self-scan needs, where both connections exist already and are two roles."""
+    try:
+        owner, reader = from_airflow("airflow_db_clean"), from_airflow("airflow_db")
+    except ConfigurationError:
+        return
+    if owner.login != reader.login:
+        grant_reader(owner, reader.login)
+
+
 def _airflow(*arguments: str) -> None:
     done = subprocess.run([str(Path(sys.executable).with_name("airflow")), *arguments], check=False)
     if done.returncode:
         raise ConfigurationError(f"`airflow {' '.join(arguments[:2])}` ended with {done.returncode}; see above.")
+
+
+def grant_reader(owner: Connection, role: str) -> None:
+    """Let a role read Airflow's tables for the self-scan, but for secrets and staff; it is made where it is not there.
+
+    `owner` is the connection of the role that owns the tables; what a later Airflow adds is readable too.
+    """
+    engine = database.connect(owner)
+    with engine.begin() as session:
+        quote = session.dialect.identifier_preparer.quote
+        if not session.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar():
+            session.execute(text(f"CREATE ROLE {quote(role)} LOGIN"))
+        session.execute(text(f"GRANT USAGE ON SCHEMA public TO {quote(role)}"))
+        session.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {quote(role)}"))
+        session.execute(text(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {quote(role)}"))
+        there = session.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).scalars()
+        for table in sorted(set(there) & set(NOT_READ)):
+            session.execute(text(f"REVOKE SELECT ON public.{quote(table)} FROM {quote(role)}"))  # noqa: S608
+    engine.dispose()
 
 
 def pools() -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from include.database import checkpoint, disposal, entry, global_stop, quota
+from include.database_scan import self_scan
 from include.outcomes import Outcome
 
 NEAR = timedelta(days=3)
@@ -60,6 +61,8 @@ def read(session: Connection, as_of: date, *, now: datetime) -> dict[str, float]
     numbers["retention.stopped"] = float(session.execute(standing).scalar_one())
     unsealed = select(func.count()).where(entry.c.log_index.is_(None))
     numbers["retention.evidence.unsealed"] = float(session.execute(unsealed).scalar_one())
+    found = select(self_scan.c.hits).order_by(self_scan.c.finished_at.desc()).limit(1)
+    numbers["retention.scan.hits"] = float(session.execute(found).scalar() or 0)
     size = select(func.coalesce(func.max(checkpoint.c.size), 0))
     numbers["retention.evidence.size"] = float(session.execute(size).scalar_one())
     return dict(numbers)
@@ -92,6 +95,8 @@ def _disposals(session: Connection, as_of: date) -> dict[str, float]:
 def alerts(numbers: Mapping[str, float], *, gaps: int = 0) -> list[Alert]:
     """Return what should wake somebody, the worst first; `gaps` is how much a run promised and did not prove."""
     found = [Alert("promised_not_proven", gaps)] if gaps else []
+    if numbers.get("retention.scan.hits"):
+        found.append(Alert("personal_data_found", int(numbers["retention.scan.hits"])))
     for name in ("overdue", "reappeared", "failed", "near", "person"):
         where = {key.rpartition(".")[2]: n for key, n in numbers.items() if key.startswith(f"retention.{name}.") and n}
         if where:
@@ -104,5 +109,8 @@ def alerts(numbers: Mapping[str, float], *, gaps: int = 0) -> list[Alert]:
     return found
 
 
-NAMES = ("promised_not_proven", "overdue", "reappeared", "failed", "near", "person", "stopped", "quota")
+NAMES = (
+    "promised_not_proven", "personal_data_found", "overdue", "reappeared", "failed", "near", "person", "stopped",
+    "quota",
+)  # fmt: skip
 """Every alert there is, apart from those Airflow raises itself (`night_late`, `audit_failed`)."""

@@ -22,7 +22,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.retries import ByErrorClass
-from include.tasks_alerts import mail_crash, publish
+from include.tasks_alerts import NIGHT, mail_crash, publish
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -369,6 +369,7 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
     from include.disposals.alerts import alerts
     from include.disposals.reporting import gaps, overdue, summary
     from include.disposals.requests import deadline_alerts
+    from include.disposals.scan import gaps as unscanned
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):
@@ -379,6 +380,7 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
         told += [f"to be answered: {due}" for due in deadline_alerts(context)]
         print("\n".join(told))  # noqa: T201
         missing = gaps(context, UUID(run["run_id"]), exported=exported is not None)
+        missing += unscanned(context, UUID(run["run_id"]), always=context.dag_id == NIGHT)
         for alert in publish(context, missing, told):
             print(f"alert {alert}")  # noqa: T201
     if missing:
@@ -394,13 +396,14 @@ def places() -> list[str]:
 
 
 def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: Any = report) -> None:
-    """Wire one group per processor between `start` and the report: locate, archive, seal the plan, act, seal, export.
+    """Wire one group per processor between `start` and the report: locate, archive, seal, act, scan, seal, export.
 
     Every processor locates before anything is acted on, because the archive must hold what a law keeps, the company's
     own database must not go before the others are located, and the plan must be sealed before the first act. `finish`
     wires what follows the acts and returns the last of it; `judge` is the leaf.
     """
     from include import processors
+    from include.tasks_scan import self_scan
 
     places, located, advanced = {}, [], []
     for name in processors.names():
@@ -417,7 +420,9 @@ def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: 
             acted = advance.override(pool=name).partial(run=run, processor=name).expand(batch_id=ids)
             plan_sealed >> acted
             advanced.append(acted)
+    scanned = self_scan(run)
     sealed = seal.override(task_id="seal")(run, last=True)
     exported = export(run)
-    (finish(run, places["own_database"][1], advanced) if finish else advanced) >> sealed >> exported
+    ended = finish(run, places["own_database"][1], advanced) if finish else advanced
+    ended >> scanned >> sealed >> exported
     judge(run, exported)

@@ -269,10 +269,12 @@ def certificate(run: Run, exported: str) -> str:
 def judge(run: Run, exported: str | None, certified: str | None) -> dict[str, int]:
     """Compare what was approved with what is proven; raise on any gap."""
     from include.disposals import release as releasing
+    from include.disposals.scan import gaps as unscanned
 
     with opened(run) as context:
         row = _row(context)
-        missing = releasing.gaps(context, row, exported=exported is not None, certified=certified is not None)
+        missing = unscanned(context, UUID(run["run_id"]), always=False)
+        missing += releasing.gaps(context, row, exported=exported is not None, certified=certified is not None)
         with context.engine.connect() as transaction:
             for one in releasing.items(transaction, row.request_id):
                 words = " ".join(filter(None, (one.outcome, one.code, str(one.until or ""))))

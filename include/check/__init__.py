@@ -96,7 +96,7 @@ def have(setup: Setup, name: str) -> Connection | Line:
 
 def lines(setup: Setup) -> Iterator[Line]:
     """Yield every line, in the order in which a company sets things up."""
-    from include.check import databases, identities, optional, places, secret_keys, stores
+    from include.check import airflow_database, databases, identities, optional, places, secret_keys, stores
 
     try:
         schedule = schedules.load(setup.schedule)
@@ -108,6 +108,7 @@ def lines(setup: Setup) -> Iterator[Line]:
         return
     yield Line("schedule", "passes the lint", State.OK, f"version {schedule.sha256[:12]}")
     yield from databases.lines(setup, schedule)
+    yield from airflow_database.lines(setup)
     yield from secret_keys.lines(setup)
     yield from stores.lines(setup, schedule)
     yield from identities.lines(setup, schedule)

@@ -301,7 +301,8 @@ class _Batch:
                 for c in mine
                 if c.result.locator is not None and c.closed_on is None and c.result.code != STALE_LOCATOR
             }
-            locators.save(connection, self.context, "found", open_locators)
+            theirs = {self.rows[i].account_id for i in open_locators}
+            locators.save(connection, self.context, "found", open_locators, theirs)
             if late:
                 late.stage(connection, self.context, {c.result.disposal_id for c in mine})
             apply(connection, self.context, self.rows, mine)

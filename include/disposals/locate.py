@@ -14,7 +14,7 @@ from include.accounts import Identifiers
 from include.archive import staging
 from include.archive.staging import ArchiveKeys
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators, request_events, settlements, tombstones
+from include.disposals import claims, holds, locators, request_events, scan_needles, settlements, tombstones
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
@@ -210,7 +210,7 @@ def _keep_search_keys(
     new = [i for i in disposal_ids if i not in known]
     consumers = {f.account_id for f in context.accounts.facts({subjects[i].account_id for i in new}) if f.consumer_like}
     keys = {i: search_keys(subjects[i]) | {"consumer_like": subjects[i].account_id in consumers} for i in new}
-    locators.save(connection, context, "search", keys)
+    locators.save(connection, context, "search", keys, {subjects[i].account_id for i in new})
 
 
 def blocked(context: Context, disposal_id: str, found: Sequence[Hold], step: str | None) -> Change:
@@ -298,7 +298,9 @@ def _store(
                 mine[disposal_id] = Found(disposal_id, Outcome.FAILED, code="record_without_date")
         staging.write(connection, prepared, keys)
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
-        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()})
+        theirs = {rows[i].account_id for i in done}
+        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()}, theirs)
+        scan_needles.remember(connection, context, {i: search_keys(subjects[i]) for i in done}, theirs)
         tombstones.prepare(connection, context, claim.processor, rows, subjects, done, objects)
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])

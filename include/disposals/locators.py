@@ -15,14 +15,25 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, locator
+from include.disposals import scan_needles
 from include.disposals.context import Context
 from include.keys import Sealed, Wrapper, open_sealed, seal_bytes
 
 
-def save(connection: Connection, context: Context, kind: str, locators: Mapping[str, Mapping[str, Any]]) -> None:
-    """Store (or replace) the locators of disposals, by disposal id."""
+def save(
+    connection: Connection,
+    context: Context,
+    kind: str,
+    locators: Mapping[str, Mapping[str, Any]],
+    accounts: Collection[str] = (),
+) -> None:
+    """Store (or replace) the locators of disposals, by disposal id; the self-scan looks for what they hold.
+
+    `accounts` are their account ids, opaque keys that may stand in Airflow.
+    """
     if not locators:
         return
+    scan_needles.remember(connection, context, locators, accounts)
     rows = []
     for disposal_id, body in locators.items():
         sealed = seal_bytes(json.dumps(body).encode(), context.wrapper, _purpose(disposal_id))

@@ -264,6 +264,8 @@ EVENTS: dict[str, frozenset[str]] = {
     "restored": _BASE,
     "sighting_decided": _BASE | {"code", "actor"},
     "swept": _BASE | {"processor", "code", "counts"},
+    "self_scanned": _BASE | {"run", "code", "counts"},
+    "metadata_cleaned": _BASE | {"code", "counts"},
     "corrected": _BASE | {"code"},
 }
 """Every event, and the keys it must have."""

@@ -272,8 +272,23 @@ def restores(entries: Entries, asked: Asked) -> Answer:
 
 
 def scan(entries: Entries, asked: Asked) -> Answer:
+    """The entries are looked at here; logs, XCom and tables are what each run's own scan found."""
     bad = [i for i, e in entries if find_problem(e) is not None]
-    return Answer([f"{len(bad)} entries hold something no entry may hold (must be 0)"], bad[:50])
+    scans = [(i, e) for i, e in entries if e["event"] == "self_scanned"]
+    wrong = [(i, e) for i, e in scans if e["code"] != "clean"]
+    lines = [
+        f"{len(bad)} entries hold something no entry may hold (must be 0)",
+        f"{len(scans)} scans of logs, Airflow's tables and ours; {len(wrong)} of them not clean",
+    ]
+    if scans:
+        newest = scans[-1][1]
+        read = ", ".join(f"{name} {n}" for name, n in sorted(newest["counts"].items()))
+        lines.append(f"newest: {newest['code']} at {newest['recorded_at']}: {read}")
+    cleaned = [e["recorded_at"] for _, e in entries if e["event"] == "metadata_cleaned"]
+    lines.append(
+        f"Airflow's old runs and logs were cleaned {len(cleaned)} times" + (f", last {cleaned[-1]}" if cleaned else "")
+    )
+    return Answer(lines, [*bad, *(i for i, _ in wrong), *(i for i, _ in scans[-1:])][:50])
 
 
 def corrections(entries: Entries, asked: Asked) -> Answer:
@@ -388,7 +403,7 @@ QUESTIONS: dict[str, Question] = {
     "notices": Question(20, "Which notices were sent ahead?", notices),
     "paper": Question(21, "Paper destroyed, by whom, witnessed by whom?", paper),
     "restores": Question(23, "After the last restore, what reappeared or was applied again?", restores),
-    "scan": Question(24, "Is any personal data in the evidence?", scan),
+    "scan": Question(24, "Is any personal data in evidence, logs, XCom?", scan),
     "corrections": Question(25, "What waits for a pending correction?", corrections),
     "end-users": Question(26, "Customer contract ended: end-user data destroyed?", end_users),
     "keys": Question(27, "Key epochs: which are used, who looked up, which were destroyed?", keys),

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import include.database_decisions  # noqa: F401 - its tables belong to the same metadata
+import include.database_decisions
+import include.database_scan  # noqa: F401 - its tables too
 from include.database import SCHEMA, metadata
 
 context.configure(

@@ -90,6 +90,7 @@ class Settings(Part):
     suppression: Suppression
     manual: Manual
     ledger_check_days: Annotated[int, Field(ge=1, le=60)]
+    metadata_days: Annotated[int, Field(ge=7, le=400)] = 60
     child_age: Annotated[int, Field(ge=14, le=19)]
     archive: ArchiveBucket
     evidence: Bucket

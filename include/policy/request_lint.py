@@ -17,6 +17,8 @@ def problems(schedule: ScheduleFile) -> Iterator[Problem]:
         return
     yield from _clocks(schedule, schedule.requests)
     yield from _contact(schedule, schedule.requests)
+    if schedule.settings.metadata_days < schedule.requests.conf_days:
+        yield ("settings", "metadata_days"), f"is shorter than requests.conf_days, {schedule.requests.conf_days}"
     rules = {rule.id: rule for rule in schedule.rules}
     seen: dict[tuple[str, str], int] = {}
     for n, kind in enumerate(schedule.requests.kinds):

@@ -63,7 +63,7 @@ def _stack(command: str) -> None:
     from include.sandbox.stack import Stack
 
     folder = os.environ.get("SANDBOX_FOLDER")
-    stack = Stack(ROOT, Path(folder) if folder else None)
+    stack = Stack(ROOT, Path(folder) if folder else None, workers=_workers())
     if command == "stop":
         print("Stopped: " + (", ".join(stack.stop_remembered()) or "nothing was running") + ".")
     elif command == "ui":
@@ -77,6 +77,17 @@ def _stack(command: str) -> None:
         night.run(
             stack, as_of=day, accounts=int(os.environ.get("ACCOUNTS", "1000")), seed=int(os.environ.get("SEED", "7"))
         )
+
+
+def _workers() -> int:
+    """Return how many Celery workers are wanted: EXECUTOR=celery starts WORKERS of them (2), anything else none."""
+    executor = os.environ.get("EXECUTOR", "local").lower()
+    if executor not in ("local", "celery"):
+        raise RuntimeError(f"EXECUTOR={executor!r} is not known here. Write EXECUTOR=local or EXECUTOR=celery.")
+    wanted = os.environ.get("WORKERS", "2")
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= 16:
+        raise RuntimeError(f"WORKERS={wanted!r} is not a number from 1 to 16.")
+    return int(wanted) if executor == "celery" else 0
 
 
 def _serve(folder: Path, standins: list[str]) -> None:

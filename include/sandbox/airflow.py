@@ -26,6 +26,19 @@ DEMO_USERS = {
     "admin": "RetentionAdmin",
 }
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+SLOTS_PER_WORKER = 2
+SURVIVAL = {
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "10",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT": "600",
+    "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "60",
+}
+"""After how many seconds a dead worker's task is taken from it (docs/operations.md); the compose file has the same."""
+CELERY = {
+    "CORE__EXECUTOR": "CeleryExecutor",
+    "CELERY__WORKER_PREFETCH_MULTIPLIER": "1",
+    "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "86400",
+}
 
 
 def environment(stack: Stack) -> dict[str, str]:
@@ -61,7 +74,14 @@ def environment(stack: Stack) -> dict[str, str]:
         "SCHEDULER__JOB_HEARTBEAT_SEC": "2",
         "WORKERS__EXECUTION_API_TIMEOUT": "30",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
+        **SURVIVAL,
     }
+    if stack.workers:
+        settings |= CELERY | {
+            "CELERY__BROKER_URL": stack.broker.url,
+            "CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://postgres:@/airflow?host={socket}",
+            "CELERY__WORKER_CONCURRENCY": str(SLOTS_PER_WORKER),
+        }
     return {
         **stack.environment,
         "AIRFLOW_HOME": str(home),
@@ -79,6 +99,7 @@ def prepare(stack: Stack) -> None:
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(stack, env, "airflow", "db", "migrate")
+    install.grant_reader(stack.connections["airflow_db_clean"], stack.connections["airflow_db"].login)
     pools = stack.local / "airflow" / "pools.json"
     pools.write_text(json.dumps(install.pools()))
     _run(stack, env, "airflow", "pools", "import", str(pools))
@@ -97,12 +118,23 @@ def _run(stack: Stack, env: Mapping[str, str], *command: str) -> None:
 
 
 def start(stack: Stack) -> None:
-    """Start api-server, scheduler and dag-processor and wait until the API answers."""
+    """Start api-server, scheduler, dag-processor and the stack's workers, and wait until the API answers."""
     env = environment(stack)
     stack.spawn("api-server", ["airflow", "api-server"], env)
     stack.spawn("dag-processor", ["airflow", "dag-processor"], env)
     stack.spawn("scheduler", ["airflow", "scheduler", "--skip-serve-logs"], env)
+    for number in range(1, stack.workers + 1):
+        start_worker(stack, number)
     wait_for(f"http://127.0.0.1:{stack.ports['airflow']}/api/v2/version", stack.processes["api-server"], seconds=180)
+
+
+def start_worker(stack: Stack, number: int) -> None:
+    """Start one Celery worker, a process group of its own as a worker is a machine of its own: `worker-<number>`."""
+    name = f"worker-{number}"
+    pid = stack.local / "airflow" / f"{name}.pid"
+    pid.unlink(missing_ok=True)  # of one that was killed
+    command = ["airflow", "celery", "worker", "--celery-hostname", f"{name}@%h", "--skip-serve-logs", "--pid", str(pid)]
+    stack.spawn(name, command, environment(stack))
 
 
 class Api:

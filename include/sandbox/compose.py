@@ -75,7 +75,10 @@ def write_env(folder: Path) -> Path:
 
 def connections(password: str) -> list[Connection]:
     """Return every connection of the sandbox as containers see it; `password` is that of the PostgreSQL service."""
-    databases = {"retention_db": "retention", **dict.fromkeys(("accounts_db", "own_database", "paper"), "accounts")}
+    databases = {
+        "retention_db": "retention", "airflow_db": "airflow", "airflow_db_clean": "airflow",
+        **dict.fromkeys(("accounts_db", "own_database", "paper"), "accounts"),
+    }  # fmt: skip
     buckets = {
         "evidence_store": ("notary", "evidence"),
         "archive_store": ("archiver", "archive"),

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import psutil
 from include import keys
 from include.connections import Connection
 from include.sandbox import standins
+from include.sandbox.broker import BrokerServer
 from include.sandbox.servers import S3_PORTS, PostgresServer, S3Server, free_ports, stop, wait_for
 
 STANDINS = standins.names()
@@ -35,10 +36,13 @@ LIMIT_FACTOR = 20.0
 
 
 class Stack:
-    """The processes and connections of one clone; `local` is where they keep everything (by default `.local`)."""
+    """The processes and connections of one clone; `local` is where they keep everything (by default `.local`).
 
-    def __init__(self, root: Path, local: Path | None = None) -> None:
-        self.root = root
+    `workers` is how many Celery workers carry the tasks; 0: Airflow's LocalExecutor does.
+    """
+
+    def __init__(self, root: Path, local: Path | None = None, *, workers: int = 0) -> None:
+        self.root, self.workers = root, workers
         self.dags = root / "dags"
         self.local = local or root / ".local"
         self.local.mkdir(exist_ok=True)
@@ -51,7 +55,7 @@ class Stack:
     def ports(self) -> dict[str, int]:
         """The ports of this clone, picked free once and kept in `.local/ports.json`."""
         path = self.local / "ports.json"
-        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["mail", "airflow"]
+        names = [f"s3:{n}" for n in S3_PORTS] + list(STANDINS) + ["mail", "airflow", "broker"]
         if path.exists():
             known: dict[str, int] = json.loads(path.read_text())
             if set(known) == set(names):
@@ -59,6 +63,11 @@ class Stack:
         known = dict(zip(names, free_ports(len(names)), strict=True))
         path.write_text(json.dumps(known, indent=1))
         return known
+
+    @cached_property
+    def broker(self) -> BrokerServer:
+        """The broker of the workers' queue."""
+        return BrokerServer(self.local / "broker", self.ports["broker"], self.secret("broker"))
 
     def url(self, standin: str) -> str:
         """The address of a stand-in."""
@@ -79,6 +88,9 @@ class Stack:
         self.spawn("standins", [sys.executable, "-m", "include.sandbox", "serve", str(self.local / "standins"), *ports])
         for name in STANDINS:
             wait_for(self.url(name) + "/_sandbox/clock", self.processes["standins"])
+        if self.workers:
+            self.spawn("broker", self.broker.command())
+            self.broker.wait(self.processes["broker"])
         self._create_keys()
 
     def spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -160,6 +172,8 @@ class Stack:
                 login="admin",
                 password=self.secret("user-admin"),
             ),
+            replace(self.postgres.connection("airflow_db", "airflow"), login="airflow_reader"),
+            self.postgres.connection("airflow_db_clean", "airflow"),
             Connection("archive_kek", extra={"file": str(folder / "archive_kek.key")}),
             *(standins.connection(n, self.url(n), limit_factor=LIMIT_FACTOR) for n in STANDINS),
         ]

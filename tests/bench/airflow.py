@@ -37,8 +37,8 @@ NIGHT, EMPTY = "nightly_retention", "empty_night"
 class BenchStack(Stack):
     """The sandbox's stack with the bench's processor, schedule and DAGs."""
 
-    def __init__(self, local: Path, place: str) -> None:
-        super().__init__(ROOT, local)
+    def __init__(self, local: Path, place: str, workers: int) -> None:
+        super().__init__(ROOT, local, workers=workers)
         self.place = place
         self.schedule = write_schedule(local / "schedule")
         self.dags = local / "dags"
@@ -120,12 +120,12 @@ class Running:
 
 
 @contextmanager
-def running(local: Path) -> Iterator[Running]:
-    """Start everything in `local`, yield, and stop it again."""
+def running(local: Path, *, workers: int = 0) -> Iterator[Running]:
+    """Start everything in `local`, yield, and stop it again; `workers` of Celery, or Airflow's LocalExecutor."""
     register()
     day = datetime.now(SEOUL).date()
     with served() as place:
-        stack = BenchStack(local, place)
+        stack = BenchStack(local, place, workers)
         try:
             say("  PostgreSQL, S3, the stand-ins and Airflow start")
             stack.start_servers()

@@ -10,6 +10,7 @@ from tests.bench.nights import airflow_subjects_per_s_1k, airflow_subjects_per_s
 from tests.bench.planning import plan_1m
 from tests.bench.quotas import quota_use
 from tests.bench.real import real_processors
+from tests.bench.workers import celery_two_workers
 
 LINES: dict[str, Line] = {
     "plan_1m": plan_1m,
@@ -23,6 +24,7 @@ LINES: dict[str, Line] = {
     "airflow_subjects_per_s_1k": airflow_subjects_per_s_1k,
     "airflow_subjects_per_s_10k": airflow_subjects_per_s_10k,
     "task_instances": task_instances,
+    "celery_two_workers": celery_two_workers,
 }
 
 

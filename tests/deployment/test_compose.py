@@ -240,3 +240,12 @@ def test_docker_compose_itself_accepts_the_file(profile: tuple[str, ...], tmp_pa
         env={**os.environ, "RETENTION_ENV": "secrets/sandbox.env"}, timeout=120,
     )  # fmt: skip
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_a_dead_workers_task_comes_back_as_soon_as_in_the_sandbox_where_that_was_tried() -> None:
+    """tests/e2e/test_celery.py kills a worker under these very settings."""
+    from include.sandbox.airflow import CELERY, SURVIVAL
+
+    for service in ("scheduler", "worker"):
+        environment = SERVICES[service]["environment"]
+        assert {k: environment.get(f"AIRFLOW__{k}") for k in SURVIVAL | CELERY} == SURVIVAL | CELERY

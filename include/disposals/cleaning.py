@@ -1,0 +1,115 @@
+"""The clean-up of what Airflow itself keeps: tables through its own `airflow db clean`, task logs by their age.
+
+Runs of `erase_account` are left out: `forget_requests` deletes each a number of days after its certificate. The audit
+log keeps a copy of every form, so it goes after the shorter term of the two.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine, func, literal_column, select, table, text
+
+from include import database
+from include.connections import Connection, database_url
+from include.disposals.context import Context
+from include.disposals.record import base_entry
+from include.errors import ConfigurationError, RetentionError
+from include.evidence.log import stage
+from include.policy.answers import section
+
+FORMS = "erase_account"
+COUNTED = {
+    "dag_run": "start_date",
+    "task_instance": "start_date",
+    "task_instance_history": "start_date",
+    "xcom": "timestamp",
+    "log": "dttm",
+    "asset_event": "timestamp",
+    "job": "latest_heartbeat",
+    "celery_taskmeta": "date_done",
+}
+"""The tables that are counted, by the moment `airflow db clean` goes by; what hangs on them goes with them."""
+
+
+def clean(context: Context, found: Connection, logs: Path, *, now: datetime) -> dict[str, int]:
+    """Delete what is older than `settings.metadata_days`, record the counts, and return them.
+
+    `found` is the connection of the role that owns Airflow's tables; `now` is real UTC. Every archive table is dropped
+    at once (`--skip-archive`).
+    """
+    before = now - timedelta(days=context.schedule.settings.metadata_days)
+    forms = now - timedelta(days=min(section(context.schedule).conf_days, context.schedule.settings.metadata_days))
+    engine = database.connect(found)
+    try:
+        old = _older(engine, before, forms)
+        _airflow(found, "--clean-before-timestamp", before.isoformat(), "--exclude-dag-ids", FORMS)
+        _airflow(found, "--clean-before-timestamp", forms.isoformat(), "--tables", "log")
+        left = _older(engine, before, forms)
+    finally:
+        engine.dispose()
+    counts = {f"airflow.{name}": max(0, number - left.get(name, 0)) for name, number in old.items()}
+    counts["logs.files"] = forget_logs(logs, before)
+    with context.engine.begin() as connection:
+        stage(connection, [base_entry(context, "metadata_cleaned") | {"code": "cleaned", "counts": counts}])
+    return counts
+
+
+def _older(engine: Engine, before: datetime, forms: datetime) -> dict[str, int]:
+    """Count the rows of each table that are old enough to go."""
+    counts = {}
+    with engine.connect() as session:
+        for name, column in COUNTED.items():
+            if session.execute(text("SELECT to_regclass(:name)"), {"name": f"public.{name}"}).scalar() is None:
+                continue
+            moment = forms if name == "log" else before
+            old = select(func.count()).select_from(table(name, schema="public")).where(literal_column(column) < moment)
+            counts[name] = int(session.execute(old).scalar_one())
+    return counts
+
+
+def forget_logs(folder: Path, before: datetime) -> int:
+    """Delete the files below the log folder that nobody wrote to since a moment, and folders left empty by it."""
+    gone = 0
+    for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder comes before the folder
+        if path.is_symlink():
+            continue
+        if path.is_file() and path.stat().st_mtime < before.timestamp():
+            path.unlink(missing_ok=True)
+            gone += 1
+        elif path.is_dir() and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
+            path.rmdir()
+    return gone
+
+
+def _airflow(found: Connection, *arguments: str) -> None:
+    """Run `airflow db clean` as the role of a connection; the password is in the child's environment only."""
+    command = [str(Path(sys.executable).with_name("airflow")), "db", "clean", "--skip-archive", "--yes"]
+    done = subprocess.run(
+        [*command, "--error-on-cleanup-failure", "--batch-size", "10000", *arguments],
+        env=environment(found, os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RetentionError(
+            f"`airflow db clean` ended with {done.returncode}: run it by hand on the scheduler's machine to see why "
+            "(docs/operations.md). What it left is tried again tomorrow."
+        )
+
+
+def environment(found: Connection, outside: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child of this task that may reach Airflow's database, as this task may not."""
+    others = ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "_AIRFLOW_", "__AIRFLOW")
+    kept = {k: v for k, v in outside.items() if not k.startswith(others)}
+    if not found.schema:
+        raise ConfigurationError(f"Connection {found.name}: it names no database. Set its schema.")
+    return kept | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _url(found)}
+
+
+def _url(found: Connection) -> str:
+    """Return the URL with the driver Airflow itself uses."""
+    return database_url(found).replace("postgresql+psycopg://", "postgresql+psycopg2://", 1)
