@@ -24,6 +24,7 @@ NEEDS_MORE = {
     "openssl": "timestamps checked by openssl itself: apt-get install openssl",
     "docker-compose": "the compose file read by docker-compose itself: apt-get install docker-compose",
     "soffice": "the workbook opened in LibreOffice: apt-get install libreoffice-calc-nogui",
+    "chromium": "the pages walked in a browser: apt-get install chromium",
 }
 """What the suite checks with a program that is neither Python nor make, and how to get it."""
 
