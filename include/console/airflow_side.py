@@ -21,7 +21,7 @@ from include.console.roles import Capability, User
 class Gate:
     """Who is logged in to Airflow, and what FAB lets them do here.
 
-    Another auth manager than FAB's has no permissions of ours: there nobody may open anything, which is the safe answer.
+    Another auth manager than FAB's has no permissions of ours: there nobody may open anything, the safe answer.
     """
 
     @cached_property

@@ -3,8 +3,8 @@
     fields = forms.fields(ask, "erase_account")              # what Airflow's trigger form would show
     run_id = forms.start(ask, "erase_account", fields, {"account_id": …})
 
-Titles and descriptions are bilingual in the DAG (`한글 · English`). Nothing is validated twice: Airflow checks each value
-against the same schema as its own form and refuses with 400, the DAG's first task checks again.
+Titles and descriptions are bilingual in the DAG (`한글 · English`). No rule is written twice: Airflow checks each value
+against the same schema as in its own form and refuses with 400, the DAG's first task checks again.
 """
 
 from __future__ import annotations

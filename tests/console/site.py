@@ -129,11 +129,17 @@ def _change(context: Context, disposal_id: str, number: int) -> Change:
     day = context.as_of
     match number % 10:
         case 6:
-            return Change(Result(disposal_id, Outcome.AWAITING, until=day + timedelta(days=9)), due_at=day + timedelta(days=9))
+            return Change(
+                Result(disposal_id, Outcome.AWAITING, until=day + timedelta(days=9)), due_at=day + timedelta(days=9)
+            )
         case 7:
             return Change(Result(disposal_id, Outcome.FAILED, code="still_present", needs_person=True))
         case 8:
-            return Change(Result(disposal_id, Outcome.MANUAL_PENDING, code="paper_destruction_order", until=day + timedelta(days=7)))
+            return Change(
+                Result(
+                    disposal_id, Outcome.MANUAL_PENDING, code="paper_destruction_order", until=day + timedelta(days=7)
+                )
+            )
         case 9:
             return Change(Result(disposal_id, Outcome.RETAINED_BY_PROCESSOR, basis="vendor_duty"), closed_on=day)
     return Change(
@@ -156,7 +162,11 @@ def running(port_of_airflow: int | None = None) -> Iterator[Site]:
                 env = airflow.environment(stack)
                 stack.spawn("dag-processor", ["airflow", "dag-processor"], env)
                 stack.spawn("api-server", ["airflow", "api-server"], env)
-                airflow.wait_for(f"http://127.0.0.1:{stack.ports['airflow']}/api/v2/version", stack.processes["api-server"], seconds=300)
+                airflow.wait_for(
+                    f"http://127.0.0.1:{stack.ports['airflow']}/api/v2/version",
+                    stack.processes["api-server"],
+                    seconds=300,
+                )
                 site = Site(stack, context, browser)
                 site.api("admin").wait_for_dag("erase_account", seconds=300)
                 yield site
@@ -170,4 +180,4 @@ def tag(context: Context, account: str) -> set[str]:
     return set(context.tags.all(account).values())
 
 
-__all__ = ["ROLES", "RUN", "Site", "TODAY", "UUID", "running", "tag"]
+__all__ = ["ROLES", "RUN", "TODAY", "UUID", "Site", "running", "tag"]

@@ -154,9 +154,7 @@ def test_an_account_shows_everything_held_by_place_law_and_end_date(
     assert identities
     assert all(h.destroy_by and h.last_day for h in seen.held if h.state != "in_use")
     with world.context.engine.connect() as connection:
-        rows = connection.execute(
-            select(database.disposal).where(database.disposal.c.account_id == person)
-        ).all()
+        rows = connection.execute(select(database.disposal).where(database.disposal.c.account_id == person)).all()
     assert {(r.processor, r.rule_id, r.scope_id) for r in rows} <= set(identities)
     shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
     assert "Held now" in shown

@@ -1,4 +1,4 @@
-"""Every page in a real browser against a real Airflow: who sees it, whether it is usable, whether it keeps its secrets."""
+"""Every page in a real browser, real Airflow behind it: who sees it, is it usable, does it keep its secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ from tests.programs import needs
 
 pytestmark = [pytest.mark.airflow, needs("chromium")]
 DOORS = [(r.method, r.path.replace("{index}", "1"), r.capability) for p in pages() for r in p.routes]
-READ = [(path, capability) for method, path, capability in DOORS if method == "GET" and "{" not in path and "proof" not in path]
+READ = [
+    (path, capability)
+    for method, path, capability in DOORS
+    if method == "GET" and "{" not in path and "proof" not in path
+]
 QUERY = {"/run": "?dag_id=nightly_retention&run_id=scheduled__seeded", "/dag": "?dag_id=nightly_retention"}
 SERIOUS = {"serious", "critical"}
 
@@ -105,7 +109,9 @@ def _somebody(site) -> str:
         found = connection.execute(
             select(disposal.c.account_id).where(disposal.c.account_id.is_not(None)).order_by(disposal.c.account_id)
         ).scalars()
-        gone = set(connection.execute(select(disposal.c.subject_tag).where(disposal.c.closed_on.is_not(None))).scalars())
+        gone = set(
+            connection.execute(select(disposal.c.subject_tag).where(disposal.c.closed_on.is_not(None))).scalars()
+        )
         return next(a for a in found if set(site.context.tags.all(a).values()) & gone)
 
 

@@ -121,7 +121,9 @@ def test_the_page_names_nobody_and_shows_the_night(
 
 
 def test_a_stop_is_told_first_and_a_breach_clock_with_it(context: Context, visit: Callable[[str], Visit]) -> None:
-    stopping.set_stop(context, reason_code="wrong_plan", set_by="operator:e-a", now=datetime(2026, 11, 24, 2, tzinfo=UTC))
+    stopping.set_stop(
+        context, reason_code="wrong_plan", set_by="operator:e-a", now=datetime(2026, 11, 24, 2, tzinfo=UTC)
+    )
     shown = visit("viewer").get("/?lang=en").text
     assert "Everything is stopped" in shown
     assert "71 hours left" in shown

@@ -45,9 +45,7 @@ def test_pages_together_are_the_whole_list_in_order(engine: Engine, size: int, d
         keys = claim.c.processor, claim.c.account_id
         seen, after = [], ""
         while True:
-            page = paging.read(
-                connection, select(*keys), keys, after=after, size=size, descending=descending
-            )
+            page = paging.read(connection, select(*keys), keys, after=after, size=size, descending=descending)
             assert page.first == (after == "")
             seen += [tuple(r) for r in page.rows]
             if page.next is None:

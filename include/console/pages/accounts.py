@@ -46,7 +46,13 @@ def find(ask: Ask) -> Response:
         return show(ask)
     text = "\n".join(f"{name} {value}" for name, value in typed.items() if value)
     found = finding.look_up(
-        ask.services.engine, ask.services.accounts, ask.services.tags, text=text, by=_person(ask), on=_day(ask), ip=ask.ip
+        ask.services.engine,
+        ask.services.accounts,
+        ask.services.tags,
+        text=text,
+        by=_person(ask),
+        on=_day(ask),
+        ip=ask.ip,
     )
     return ask.render("accounts.html", matches=found)
 
@@ -142,6 +148,12 @@ def _record_view(ask: Ask, account_id: str) -> dict[str, str]:
                 connection, ask.services.tags, account_id, by=person, approver=None, base=base, ip=ask.ip
             )
         tag = ask.services.tags.tag(account_id, epoch=ask.services.tags.current_epoch(day))
-        row = {"who": person.pseudonym, "role": person.role, "ip": ask.ip, "action": "account_viewed", "subject_tag": tag}
+        row = {
+            "who": person.pseudonym,
+            "role": person.role,
+            "ip": ask.ip,
+            "action": "account_viewed",
+            "subject_tag": tag,
+        }
         connection.execute(insert(access_log).values(row))
     return {}

@@ -123,7 +123,7 @@ def _columns(
     ask: Ask, rows: Mapping[str, Counter[str]], kinds: Mapping[str, str], words: str
 ) -> dict[str, Sequence[Part]]:
     """Return the parts of each column, the quietest at the bottom."""
-    order = list(reversed(kinds)) if words == "prospect" else list(kinds)
+    order = list(kinds)[::-1] if words == "prospect" else list(kinds)
     return {
         label: [Part(kinds[name], ask.words(f"{words}.{name}"), counts[name]) for name in order]
         for label, counts in rows.items()

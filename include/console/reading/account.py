@@ -123,9 +123,7 @@ def read(services: Services, account_id: str, as_of: date, *, proofs: bool) -> A
         )
 
 
-def held_of(
-    facts: AccountFacts | None, schedule: Schedule, rows: Sequence[Any], made: Plan | None
-) -> Iterator[Held]:
+def held_of(facts: AccountFacts | None, schedule: Schedule, rows: Sequence[Any], made: Plan | None) -> Iterator[Held]:
     """Yield what is still held: open disposals first, then what the plan adds, then what nothing ends yet."""
     known = {(r.processor, r.rule_id, r.scope_id, r.trigger_event, r.trigger_date) for r in rows}
     started = {(r.processor, r.rule_id, r.scope_id) for r in rows}
@@ -200,7 +198,9 @@ def _requests(connection: Connection, tags: Collection[str]) -> list[Any]:
 def _archived(connection: Connection, ids: Collection[UUID]) -> list[Any]:
     return list(
         connection.execute(
-            select(archive_object.c.rule_id, archive_object.c.last_day, archive_object.c.state, archive_object.c.destroy_by)
+            select(
+                archive_object.c.rule_id, archive_object.c.last_day, archive_object.c.state, archive_object.c.destroy_by
+            )
             .join(archive_link, archive_link.c.object_key == archive_object.c.object_key)
             .where(among(archive_link.c.disposal_id, ids))
             .distinct()

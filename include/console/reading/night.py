@@ -57,7 +57,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One line of the burn-down: what has this last day at this processor; `past`: this day or a later one, all over."""
+    """One line of the burn-down: what has this last day at this processor; `past`: this day or later ones, all over."""
 
     day: date
     processor: str
@@ -274,4 +274,3 @@ def by_night(over: Sequence[Ended], days: Sequence[date]) -> dict[date, Counter[
         if row.closed_on in found:
             found[row.closed_on][row.end] += row.count
     return found
-

@@ -18,7 +18,7 @@ from include.database import batch, batch_item, disposal, entry, run
 from include.database_decisions import night
 
 MOST_BATCHES = 300
-"""A run of more batches is told by what ended on its business date: joining each of its disposals would take seconds."""
+"""A run of more batches is told by what ended on its business date: to look each disposal up would take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,9 @@ def deeds(connection: Connection, row: Row[Any]) -> Deeds:
     for key, count in (row.counts or {}).items():
         planned[str(key).partition(":")[0]] += count
     batches = connection.execute(select(func.count()).where(batch.c.run_id == row.run_id)).scalar_one()
-    if batches > MOST_BATCHES:
-        found = _of_day(connection, row.as_of)
-    else:
-        found = _of_batches(connection, row.run_id)
-    return Deeds(found, planned, batches > MOST_BATCHES)
+    whole_day = batches > MOST_BATCHES
+    found = _of_day(connection, row.as_of) if whole_day else _of_batches(connection, row.run_id)
+    return Deeds(found, planned, whole_day)
 
 
 def _of_batches(connection: Connection, run_id: UUID) -> dict[str, Counter[str]]:

@@ -19,8 +19,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "account.by_id": ("계정 번호로", "By id"),
     "account.search": ("찾기", "Find"),
     "account.matches": ("찾은 계정 {count}개", "{count} accounts found"),
-    "account.no_match": ("맞는 계정이 없습니다. 이미 파기되었다면 계정 번호로 찾으세요.",
-                         "No account matches. One that was erased is found by its id."),
+    "account.no_match": (
+        "맞는 계정이 없습니다. 이미 파기되었다면 계정 번호로 찾으세요.",
+        "No account matches. One that was erased is found by its id.",
+    ),
     "account.open": ("열기", "Open"),
     "account.type": ("구분", "Type"),
     "account.state": ("상태", "State"),
@@ -56,7 +58,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "account.item": ("항목", "Items"),
     "account.law": ("법", "Law"),
     "account.until": ("끝나는 날", "Ends on"),
-    "account.archived": ("콜드 보관 객체: {rule}, {day}까지 ({state})", "Cold-store object: {rule}, until {day} ({state})"),
+    "account.archived": (
+        "콜드 보관 객체: {rule}, {day}까지 ({state})",
+        "Cold-store object: {rule}, until {day} ({state})",
+    ),
     "account.destroyed": ("파기된 것과 증명", "What was destroyed, with proof"),
     "account.destroyed.none": ("아직 파기된 것이 없습니다.", "Nothing was destroyed yet."),
     "account.closed_on": ("확인일", "Read back on"),
@@ -79,9 +84,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "account.answer_due": ("답변 기한", "Answer due"),
     "account.erase": ("파기 시작", "Start an erasure"),
     "account.erase.help": (
-        "미리보기(기본)는 아무것도 바꾸지 않습니다. 실제 파기는 다른 사람이 Airflow의 ‘필요한 조치’에서 승인해야 시작됩니다.",
-        "A dry run (the default) changes nothing. A real one starts only after somebody else approves it under Required "
-        "Actions in Airflow.",
+        "미리보기(기본)는 아무것도 바꾸지 않습니다. 실제 파기는 다른 사람이 ‘필요한 조치’에서 승인해야 합니다.",
+        "A dry run (the default) changes nothing. A real one needs somebody else's approval (Required Actions).",
     ),
     "account.erase.button": ("시작", "Start"),
     "account.started": ("시작했습니다", "Started"),

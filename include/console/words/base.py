@@ -18,7 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form.more": ("그 밖의 항목", "More"),
     "form.no_dag": (
         "Airflow가 {dag}의 양식을 주지 않았습니다({status}). 스케줄러와 dag-processor가 실행 중인지 확인하세요.",
-        "Airflow does not give out the form of {dag} ({status}). See whether its dag-processor runs and you may read it.",
+        "Airflow does not give out the form of {dag} ({status}). See whether its dag-processor runs.",
     ),
     "form.not_number": (
         "{field}: 숫자가 아닙니다. 아무것도 시작되지 않았습니다.",
@@ -43,14 +43,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Your role may not open this page. Ask an administrator for the role if you need it.",
     ),
     "refused.csrf": (
-        "이 양식은 너무 오래 열려 있었거나 다른 곳에서 보내졌습니다. 아무것도 하지 않았습니다. 페이지를 다시 열어 보내세요.",
+        "양식이 너무 오래 열려 있었거나 다른 곳에서 왔습니다. 아무것도 하지 않았습니다. 다시 열어 보내세요.",
         "This form lay open too long or came from elsewhere. Nothing was done. Open the page again and send it anew.",
     ),
     "refused.404": ("그런 페이지가 없습니다.", "There is no such page."),
     "refused.405": ("이 주소는 그렇게 열 수 없습니다.", "This address cannot be opened that way."),
     "refused.500": (
-        "페이지를 만들지 못했습니다. 아무것도 바뀌지 않았습니다. 참조 번호를 운영자에게 알려 주세요(api-server 로그).",
-        "The page failed and changed nothing. Tell whoever runs Airflow the reference: it stands in the api-server log.",
+        "페이지를 만들지 못했고 바뀐 것은 없습니다. 참조 번호를 운영자에게 알려 주세요(api-server 로그).",
+        "The page failed and changed nothing. Tell whoever runs Airflow the reference; the api-server's log has it.",
     ),
     "refused.other": ("요청을 처리할 수 없습니다.", "This request cannot be answered."),
     "refused.reference": ("참조 번호", "Reference"),

@@ -3,7 +3,7 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "run.title": ("이 실행이 한 일", "What this run did"),
     "run.unknown": (
-        "이 실행은 아직 아무것도 기록하지 않았습니다. 보유·파기 DAG이 아니거나, 첫 작업 전이거나, 미리보기만 한 실행입니다.",
+        "아직 기록이 없습니다. 보유·파기 DAG이 아니거나, 첫 작업 전이거나, 미리보기만 한 실행입니다.",
         "This run has recorded nothing: it is not one of retention's, has not begun, or was a dry run.",
     ),
     "run.day": ("기준일", "Business date"),
