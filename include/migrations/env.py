@@ -3,7 +3,8 @@
 from alembic import context
 
 import include.database_decisions
-import include.database_scan  # noqa: F401 - its tables too
+import include.database_scan
+import include.database_shown  # noqa: F401 - its indexes too
 from include.database import SCHEMA, metadata
 
 context.configure(
