@@ -11,12 +11,12 @@ with the command that reads them all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
 from include.database import among, disposal, entry
 from include.database_finding import entry_find
@@ -126,17 +126,18 @@ class NarrowSource:
                     f"python -m include.evidence ask {name}"
                 )
             found = sorted(connection.execute(select(first).where(first < self.size)).scalars())
-            yield from self._bodies(connection, found)
+            yield from bodies(connection, found)
 
-    def _bodies(self, connection: Connection, indexes: list[int]) -> Iterator[tuple[int, Entry]]:
-        for at in range(0, len(indexes), PAGE):
-            page = indexes[at : at + PAGE]
-            rows = connection.execute(
-                select(entry.c.log_index, entry.c.body)
-                .where(among(entry.c.log_index, page))
-                .order_by(entry.c.log_index)
-            )
-            yield from ((index, _entry(body)) for index, body in rows)
+
+def bodies(connection: Connection, indexes: Sequence[int]) -> Iterator[tuple[int, Entry]]:
+    """Yield index and content of the entries at these log indexes, in pages, each page in log order."""
+    for at in range(0, len(indexes), PAGE):
+        rows = connection.execute(
+            select(entry.c.log_index, entry.c.body)
+            .where(among(entry.c.log_index, indexes[at : at + PAGE]))
+            .order_by(entry.c.log_index)
+        )
+        yield from ((index, _entry(body)) for index, body in rows)
 
 
 def _entry(body: bytes) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def one(engine: Engine, index: int) -> tuple[bytes, Entry] | None:
     if not 0 <= index < sealed_size(engine):
         return None
     with engine.connect() as connection:
-        body = connection.execute(select(entry.c.body).where(and_(entry.c.log_index == index))).scalar()
+        body = connection.execute(select(entry.c.body).where(entry.c.log_index == index)).scalar()
     return None if body is None else (bytes(body), _entry(body))
 
 
