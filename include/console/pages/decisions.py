@@ -122,7 +122,8 @@ def answer(ask: Ask) -> Response:
     )
     if wanted is None or ask.value("choice") not in wanted["options"]:
         raise DecisionRefused(ask.words("decisions.answered_before"))
-    path = f"/dags/{place[0]}/dagRuns/{quote(place[1], safe="")}/taskInstances/{place[2]}/{wanted['map_index']}/hitlDetails"
+    run = quote(place[1], safe="")
+    path = f"/dags/{place[0]}/dagRuns/{run}/taskInstances/{place[2]}/{wanted['map_index']}/hitlDetails"
     status, _ = ask.airflow("PATCH", path, {"chosen_options": [ask.value("choice")], "params_input": {}})
     if status == 403:
         raise DecisionRefused(ask.words("form.not_yours", dag=place[0]))

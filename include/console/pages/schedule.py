@@ -37,6 +37,7 @@ def show(ask: Ask) -> Response:
     return ask.render(
         "schedule.html", schedule=schedule, rules=rules, day=day, today=today, versions=known,
         problems=_problems(schedule.body), words=lambda period: reading.in_words(period, ask.words.language),
+        who=lambda subjects: ", ".join(ask.words(f"subject.{s}") for s in subjects),
     )  # fmt: skip
 
 
