@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from include.console import charts
 from include.console.pages import Page, pages
 from include.console.roles import Capability, User
-from include.console.services import Services
+from include.console.services import SEOUL, Services
 from include.console.words import Words
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -26,6 +27,14 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def seoul(moment: datetime) -> str:
+    """Return a moment in Korean time to the minute, with its offset, as people here read clocks."""
+    return moment.astimezone(SEOUL).strftime("%Y-%m-%d %H:%M +09:00")
+
+
+environment.globals["seoul"] = seoul
 
 
 class Airflow(Protocol):
@@ -78,6 +87,10 @@ class Ask:
         if not task:
             return place
         return f"{place}/tasks/{quote(task, safe='')}" + (f"/mapped/{map_index}" if map_index >= 0 else "")
+
+    def group_link(self, dag_id: str, run_id: str, group: str) -> str:
+        """Return a link to a task group of a run, one processor's tasks, in Airflow's own interface."""
+        return f"{self.run_link(dag_id, run_id)}/tasks/group/{quote(group, safe='')}"
 
     def dag_link(self, dag_id: str) -> str:
         """Return a link to a DAG in Airflow's own interface."""
