@@ -19,6 +19,12 @@ PARTIAL = {
     "early": (["log_index"], "early"),
 }
 
+OPEN = (
+    ("hold", ["review_due", "hold_id"], "released_on IS NULL"),
+    ("request", ["due", "request_id"], "closed_on IS NULL"),
+    ("manual_order", ["request_id"], "answered_on IS NULL"),
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -74,8 +80,14 @@ def upgrade() -> None:
         schema="retention",
         comment="what each audit of the log found",
     )
+    for table, columns, where in OPEN:
+        op.create_index(
+            f"ix_{table}_open", table, columns, schema="retention", postgresql_where=sa.text(where)
+        )
 
 
 def downgrade() -> None:
+    for table, _, _ in OPEN:
+        op.drop_index(f"ix_{table}_open", table_name=table, schema="retention")
     op.drop_table("log_audit")
     op.drop_table("entry_find")
