@@ -21,7 +21,6 @@ PARTIAL = {
 
 OPEN = (
     ("hold", ["review_due", "hold_id"], "released_on IS NULL"),
-    ("request", ["due", "request_id"], "closed_on IS NULL"),
     ("manual_order", ["request_id"], "answered_on IS NULL"),
 )
 
