@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 SEOUL = ZoneInfo("Asia/Seoul")
 PATIENCE = "20s"
 """How long one statement of a page may take."""
+
+
+@lru_cache(maxsize=2)
+def _load(path: str | None, _changed: int) -> Schedule:
+    from include.policy import schedule
+
+    return schedule.load(Path(path) if path else None)
 
 
 class Services:
@@ -61,10 +68,8 @@ class Services:
     @property
     def schedule(self) -> Schedule:
         """The retention schedule in force, read again when its file changed."""
-        from include.policy import schedule
-
         path = os.environ.get("RETENTION_SCHEDULE")
-        return schedule.load(Path(path) if path else None)
+        return _load(path, Path(path).stat().st_mtime_ns if path else 0)
 
     @property
     def accounts(self) -> Accounts:

@@ -34,7 +34,9 @@ def wanted_of(text: str) -> Wanted:
     return Wanted(**values)
 
 
-def look_up(engine: Engine, accounts: Accounts, tags: SubjectTags, *, text: str, by: Person, on: date) -> list[Match]:
+def look_up(
+    engine: Engine, accounts: Accounts, tags: SubjectTags, *, text: str, by: Person, on: date, ip: str | None = None
+) -> list[Match]:
     """Return the masked matches; who looked stands in `access_log` with the tag of each, also when nothing matched."""
     found = find(accounts, wanted_of(text))
     epoch = tags.current_epoch(on)
@@ -42,6 +44,9 @@ def look_up(engine: Engine, accounts: Accounts, tags: SubjectTags, *, text: str,
     with engine.begin() as connection:
         connection.execute(
             insert(access_log),
-            [{"who": by.pseudonym, "role": by.role, "action": "account_found", "subject_tag": tag} for tag in seen],
+            [
+                {"who": by.pseudonym, "role": by.role, "ip": ip, "action": "account_found", "subject_tag": tag}
+                for tag in seen
+            ],
         )
     return found

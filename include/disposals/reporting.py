@@ -14,7 +14,7 @@ from include import keys
 from include.connections import Connection
 from include.database import checkpoint, claim, disposal, entry, run, schedule_version
 from include.disposals.brake import NOT_APPROVED
-from include.disposals.context import Context
+from include.disposals.context import Context, Decision
 from include.errors import EvidenceError, ScheduleError
 from include.evidence.export import Extras, More, checkpoint_before, export
 from include.evidence.log import latest
@@ -233,7 +233,7 @@ def rules(known: Iterable[Schedule]) -> Mapping[str, Any]:
     return {"schema": RULES_SCHEMA, "policies": policies, "holidays": holidays}
 
 
-def titles(context: Context) -> dict[str, str]:
+def titles(context: Context | Decision) -> dict[str, str]:
     """Return the bilingual titles the ledger shows for rules and for what each dataset holds."""
     schedule = context.schedule
     named = {

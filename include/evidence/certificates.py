@@ -8,7 +8,9 @@ lines of a processor, often thousands, are proven together by entries.jsonl unde
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from include.errors import EvidenceError
 from include.evidence.lives import Following, Life, Selection
@@ -37,10 +39,14 @@ def write_certificate(
     subject_tag: str = "",
     processor: str = "",
     period: Selection | None = None,
+    entries: Iterable[tuple[int, dict[str, Any]]] | None = None,
 ) -> list[Path]:
-    """Write the certificate as PDF and as plain text, both in Korean and English; return the two files."""
+    """Write the certificate as PDF and as plain text, both in Korean and English; return the two files.
+
+    `entries` (log index and entry, in log order) stand in for the folder's `entries.jsonl`.
+    """
     selection = _select(subject_tag, processor, period)
-    proven, rest = _lives(folder, selection, cover.first_index)
+    proven, rest = _lives(folder, selection, cover.first_index, entries)
     name = f"subject-{subject_tag[:16]}" if subject_tag else f"processor-{processor}"
     about = subject_tag or " · ".join(dict.fromkeys((processor, titles.place(processor))))
     place = folder / "certificates"
@@ -72,10 +78,13 @@ def _select(subject_tag: str, processor: str, period: Selection | None) -> Selec
     return Selection(days.start, days.end, processor, subject_tag)
 
 
-def _lives(folder: Path, selection: Selection, first_index: int) -> tuple[list[Life], list[Life]]:
+def _lives(
+    folder: Path, selection: Selection, first_index: int, entries: Iterable[tuple[int, dict[str, Any]]] | None = None
+) -> tuple[list[Life], list[Life]]:
     """Return what is proven and what is not, of the disposals the selection names."""
     following = Following(first_index, selection)
-    ended = [i.life for i in following.items(folder / "entries.jsonl") if i.closes and i.shown and i.life]
+    items = following.items(folder / "entries.jsonl") if entries is None else following.among(entries)
+    ended = [i.life for i in items if i.closes and i.shown and i.life]
     proven = [life for life in ended if life.state in PROVEN]
     rest = [life for life in ended if life.state not in (*PROVEN, "cancelled")]
     return proven, [*rest, *following.open.values()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 
 from starlette.responses import Response
@@ -28,7 +27,7 @@ END_KIND = {
     "expired": "kept", "cancelled": "plain",
 }  # fmt: skip
 PROSPECT_KIND = {
-    "late": "bad", "miss": "bad", "person": "person", "held": "held", "dated": "kept", "in_time": "good",
+    "late": "bad", "miss": "wait", "person": "person", "held": "held", "dated": "kept", "in_time": "good",
 }  # fmt: skip
 
 
@@ -98,7 +97,7 @@ def show(ask: Ask) -> Response:
         bars={line.processor: _bar(ask, line) for line in lines},
         most=max((sum(_bar_values(line)) for line in lines), default=0),
         standing=standing,
-        deadlines=[d for d in reading.deadlines(opened) if d.prospect != "in_time" or d.day <= as_of],
+        deadlines=reading.deadlines(opened, as_of),
         burn=burn,
         burn_parts=_columns(ask, {_day_label(ask, k): v for k, v in burn.items()}, PROSPECT_KIND, "prospect"),
         prospects=PROSPECT_KIND,
@@ -106,8 +105,8 @@ def show(ask: Ask) -> Response:
         ends=ends,
         end_kinds=END_KIND,
         night_parts=_columns(ask, {f"{d:%m-%d}": c for d, c in ends.items()}, END_KIND, "end"),
-        quotas=quotas,
-        one_day=timedelta(days=1),
+        quotas=[q for q in quotas if q.ahead],
+        idle=[q for q in quotas if not q.ahead],
         dag=reading.NIGHTLY,
     )
 

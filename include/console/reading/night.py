@@ -54,12 +54,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One line of the burn-down: what has this last day at this processor, by prospect, the worst first."""
+    """One line of the burn-down: what has this last day at this processor; `past`: this day or a later one, all over."""
 
     day: date
     processor: str
     prospect: str
     count: int
+    past: bool
 
 
 def state(as_of: date) -> ColumnElement[str]:
@@ -220,13 +221,27 @@ def by_processor(opened: Sequence[Open], over: Sequence[Ended], day: date | None
     return dict(sorted(found.items()))
 
 
-def deadlines(opened: Sequence[Open]) -> list[Deadline]:
-    """Return what has a last day in the next ten days or before, ordered by that day and then the worst first."""
-    counts: Counter[tuple[date, int, str]] = Counter()
+def deadlines(opened: Sequence[Open], as_of: date) -> list[Deadline]:
+    """Return what missed its last day or will, ordered by that day and then the worst first.
+
+    What is past is one line a processor and prospect, under its oldest day; what comes has a line a day. Days without
+    anything to miss are left out.
+    """
+    counts: Counter[tuple[str, int, date | None]] = Counter()
+    oldest: dict[tuple[str, int], date] = {}
     for row in opened:
-        if row.destroy_by is not None:
-            counts[row.destroy_by, PROSPECTS.index(row.prospect), row.processor] += row.count
-    return [Deadline(day, place, PROSPECTS[rank], n) for (day, rank, place), n in sorted(counts.items())]
+        if row.destroy_by is None or row.prospect == "in_time":
+            continue
+        past = row.destroy_by < as_of
+        key = row.processor, PROSPECTS.index(row.prospect)
+        counts[*key, None if past else row.destroy_by] += row.count
+        if past:
+            oldest[key] = min(row.destroy_by, oldest.get(key, row.destroy_by))
+    found = [
+        Deadline(day or oldest[place, rank], place, PROSPECTS[rank], n, past=day is None)
+        for (place, rank, day), n in counts.items()
+    ]
+    return sorted(found, key=lambda d: (d.day, PROSPECTS.index(d.prospect), d.processor))
 
 
 def burn_down(opened: Sequence[Open], as_of: date) -> dict[str, Counter[str]]:
