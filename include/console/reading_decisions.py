@@ -1,7 +1,7 @@
-"""What waits for a person: holds, requests, manual orders, the stop and its clock, approvals; counts, and lists by page.
+"""What waits for a person: holds, requests, manual orders, the stop and its clock, approvals; counts and lists.
 
-Lists carry opaque account ids at most. What a person has to do next is decided here (`next_of_request`, `next_of_hold`),
-so that pages, tests and counts agree.
+Lists carry opaque account ids at most. What a person has to do next is decided here (`next_of_request`,
+`next_of_hold`), so that pages, tests and counts agree.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def stops(connection: Connection, *, limit: int = 20) -> Sequence[Row[Any]]:
 
 
 # -- approvals -----------------------------------------------------------------------------------------------------
-def open_approvals(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
+def open_approvals(connection: Connection, now: datetime) -> Sequence[Any]:
     """Return what our register waits for a second person about: the kind, since when, until when. No login names."""
     c = approval.c
     return connection.execute(

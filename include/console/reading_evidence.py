@@ -48,9 +48,7 @@ class State:
 def state(connection: Connection) -> State:
     """Return the log's state from our database."""
     newest = connection.execute(
-        select(checkpoint.c.size, checkpoint.c.root, checkpoint.c.signed_at)
-        .order_by(checkpoint.c.size.desc())
-        .limit(1)
+        select(checkpoint.c.size, checkpoint.c.root, checkpoint.c.signed_at).order_by(checkpoint.c.size.desc()).limit(1)
     ).first()
     waiting = connection.execute(select(func.count()).where(entry.c.log_index.is_(None))).scalar_one()
     anchored = find(connection, Wanted(event="anchored"), before=None, limit=1)

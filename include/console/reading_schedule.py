@@ -1,7 +1,7 @@
-"""What the schedule page shows: every rule in words with a worked example, versions, their differences. Pure but for SQL.
+"""What the schedule page shows: every rule in words with a worked example, versions and their differences.
 
-    example(schedule, rule, trigger, date(2026, 11, 26))      # from the day it happens to the day it is gone
-    differences(old, new)                                     # what a second version changes, part by part
+example(schedule, rule, trigger, date(2026, 11, 26))      # from the day it happens to the day it is gone
+differences(old, new)                                     # what a second version changes, part by part
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from include.database import schedule_version
 from include.disposals.simulation import held_population
 from include.errors import ConfigurationError, DecisionRefused, RetentionError
 from include.policy import schedule as schedules
 from include.policy.models import Rule, Trigger
-from include.policy.periods import Period, Term, evaluate
+from include.policy.periods import Kind, Period, Term, evaluate
 from include.policy.simulation import Difference, difference
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Example:
 
 def example(schedule: Schedule, rule: Rule, trigger: Trigger, on: date) -> Example:
     """Return what becomes of something that happens `on` a Seoul date, computed as the planner does."""
-    kind = "min" if rule.kind == "min" else "max"
+    kind: Kind = "min" if rule.kind == "min" else "max"
     try:
         day_zero = schedule.tax_filing_deadline(on) if trigger.map else on
         term = evaluate(day_zero, trigger.period, kind=kind, holidays=schedule.holidays, rules=schedule.period_rules)
@@ -62,7 +62,12 @@ def example(schedule: Schedule, rule: Rule, trigger: Trigger, on: date) -> Examp
 def in_words(period: Period, language: str) -> str:
     """Return a period as people say it: `6개월`, `5 years`."""
     years, months = divmod(period.months, 12)
-    parts = [(years, "년", "year"), (months, "개월", "month"), (period.days, "일", "day"), (period.hours, "시간", "hour")]
+    parts = [
+        (years, "년", "year"),
+        (months, "개월", "month"),
+        (period.days, "일", "day"),
+        (period.hours, "시간", "hour"),
+    ]
     said = [_part(n, korean, english, language) for n, korean, english in parts if n]
     return " ".join(said) or _part(0, "일", "day", language)
 
@@ -71,7 +76,7 @@ def _part(number: int, korean: str, english: str, language: str) -> str:
     return f"{number}{korean}" if language == "ko" else f"{number} {english}{'' if number == 1 else 's'}"
 
 
-def versions(connection: Connection) -> Sequence[Row[Any]]:
+def versions(connection: Connection) -> Sequence[Any]:
     """Return the versions we know, the newest first, without their text."""
     c = schedule_version.c
     return connection.execute(
@@ -133,7 +138,7 @@ def lines(old: bytes, new: bytes) -> list[tuple[str, str]]:
 
 
 def read(body: bytes) -> Schedule | None:
-    """Return the schedule of a stored text, or None where this code cannot read it (another policy text, other keys)."""
+    """Return the schedule of a stored text, or None where this code cannot read it (another policy text or keys)."""
     try:
         return schedules.parse(body, file="stored schedule")
     except RetentionError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +49,10 @@ Chosen = Select[tuple[int]]
 
 def _rows(*where: ColumnElement[bool]) -> Chosen:
     return select(_C.log_index).where(*where)
+
+
+def _kinds(kinds: Sequence[str], connection: Connection, asked: Asked) -> Chosen:
+    return _rows(_C.event.in_(kinds))
 
 
 def _paper(connection: Connection, asked: Asked) -> Chosen:
@@ -99,7 +104,7 @@ BY: dict[str, Callable[[Connection, Asked], Chosen]] = {
     "reconcile": _reconciled,
     "run": lambda c, a: _rows(_C.run_id == UUID(a.run_id)),
 }
-BY |= {name: (lambda c, a, kinds=kinds: _rows(_C.event.in_(kinds))) for name, kinds in EVENTS.items()}
+BY |= {name: partial(_kinds, kinds) for name, kinds in EVENTS.items()}
 """How each question finds its entries; `scan` and `keys` are about every entry there is."""
 
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import include.database_decisions  # noqa: F401 - its tables belong to the same metadata
+import include.database_decisions
 import include.database_finding  # noqa: F401 - as above
 from include.database import SCHEMA, metadata
 

@@ -1,10 +1,11 @@
 """A large company's state, made by SQL: `fill(engine, 1_000_000)` writes that many disposals and entries.
 
-    python -m tests.console.many 1000000          # fills a throw-away PostgreSQL and times every list of these pages
+python -m tests.console.many 1000000          # fills a throw-away PostgreSQL and times every list of these pages
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from datetime import date
@@ -38,8 +39,8 @@ BODY = """
 STATEMENTS = (
     """INSERT INTO retention.run (run_id, dag_id, airflow_run_id, as_of, schedule_sha256)
        VALUES ('00000000-0000-0000-0000-000000000007', 'nightly_retention', 'r', '2026-11-24', :sha)""",
-    """INSERT INTO retention.disposal (disposal_id, subject_tag, key_epoch, account_id, subject_type, processor, rule_id,
-           rule_version, scope_id, trigger_event, trigger_date, last_day, free_from, destroy_by, datasets, categories,
+    """INSERT INTO retention.disposal (disposal_id, subject_tag, key_epoch, account_id, subject_type, processor,
+           rule_id, rule_version, scope_id, trigger_event, trigger_date, last_day, free_from, destroy_by, datasets, categories,
            schedule_sha256, run_id, outcome, closed_on)
        SELECT md5(n::text)::uuid, md5(n::text) || md5(n::text), '2026', 'a' || n, 'individual',
            (array['own_database','stripe','zendesk','salesforce','s3','adroll','clarity'])[1 + n % 7], 'R-14', 1, 's',
@@ -56,7 +57,8 @@ STATEMENTS = (
        SELECT md5('h' || n)::uuid, 'a' || n, 'H-6', '{}', 'court_order', 'operator:e-a', '2026-11-01',
               date '2026-11-01' + (n % 90)::int FROM generate_series(1, :n / 20) AS n""",
     """INSERT INTO retention.request (request_id, account_id, subject_tag, key_epoch, kind, channel, identity_check,
-           received_on, clocks, due, legal_due, due_rule, status, notice_by, notice_state, overrides, datasets, closed_on)
+           received_on, clocks, due, legal_due, due_rule, status, notice_by, notice_state, overrides, datasets,
+           closed_on)
        SELECT md5('r' || n)::uuid, 'a' || n, 'x', '2026', 'erasure', 'web', 'login', '2026-11-01', '[]',
               date '2026-11-01' + (n % 40)::int, '2026-11-11', 'c', 'received', 'mail', 'pending', false, '{}',
               CASE WHEN n % 10 > 0 THEN date '2026-11-20' END FROM generate_series(1, :n / 5) AS n""",
@@ -66,8 +68,8 @@ STATEMENTS = (
     """INSERT INTO retention.manual_order (order_id, request_id, box, records, answered_on)
        SELECT md5('o' || n)::uuid, md5('m' || (1 + n % (:n / 1000)))::uuid, 'B-' || n, 3,
               CASE WHEN n % 2 = 0 THEN date '2026-11-10' END FROM generate_series(1, :n / 20) AS n""",
-    """INSERT INTO retention.archive_object (object_key, bucket, rule_id, window_end, rows, subjects, sha256, retain_until,
-           last_day, destroy_by, storage_class, state)
+    """INSERT INTO retention.archive_object (object_key, bucket, rule_id, window_end, rows, subjects, sha256,
+           retain_until, last_day, destroy_by, storage_class, state)
        SELECT 'archive/' || n, 'archive', (array['R-02i','R-03','R-04','R-05'])[1 + n % 4], '2030-01-06', 100, 20, 'x',
               now(), date '2026-11-01' + (n % 1800)::int, '2031-01-01', 'GLACIER_IR', 'checked'
        FROM generate_series(1, 5000) AS n""",
@@ -115,7 +117,9 @@ def lists(engine: Engine, number: int) -> dict[str, Any]:
         "search processor": search(Wanted(processor="stripe")),
         "search processor and outcome": search(Wanted(processor="stripe", event="confirmed_absent")),
         "search what there is none of": search(Wanted(processor="stripe", event="failed")),
-        "search three words": search(Wanted(processor="stripe", event="confirmed_absent", rule_id="R-11"), before=middle),
+        "search three words": search(
+            Wanted(processor="stripe", event="confirmed_absent", rule_id="R-11"), before=middle
+        ),
         "search one day": search(Wanted(start=date(2026, 1, 5), end=date(2026, 1, 5))),
         "search old period and place": search(
             Wanted(start=date(2025, 12, 1), end=date(2026, 1, 5), processor="adroll", rule_id="R-01")
@@ -164,13 +168,25 @@ def main(number: int) -> None:
             database.migrate(engine)
             began = time.monotonic()
             fill(engine, number)
-            print(f"{number:,} disposals and entries in {time.monotonic() - began:.0f} s")  # noqa: T201
+            print(f"{number:,} disposals and entries in {time.monotonic() - began:.0f} s")
             for name, call in (lists(engine, number) | answers(engine)).items():
+                before = _cpu(engine)
                 took = sorted(_timed(call) for _ in range(20))
-                print(f"{name:<32} p50 {took[9]:7.1f}  p95 {took[18]:7.1f}  max {took[19]:7.1f} ms")  # noqa: T201
+                cpu = (_cpu(engine) - before) / 20
+                print(
+                    f"{name:<32} p50 {took[9]:7.1f}  p95 {took[18]:7.1f}  max {took[19]:7.1f} ms  server CPU {cpu:6.1f}"
+                )
             engine.dispose()
         finally:
             server.stop()
+
+
+def _cpu(engine: Engine) -> float:
+    """Return the milliseconds of processor time the one connection's server process has used (Linux)."""
+    with engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def _timed(call: Any) -> float:

@@ -1,4 +1,4 @@
-"""What waits for a person: counts for a viewer, lists with ages, and forms that start what the DAGs' own forms start."""
+"""What waits for a person: counts for a viewer, lists with ages, forms that start what the DAGs' own forms start."""
 
 from __future__ import annotations
 
@@ -135,7 +135,8 @@ def test_an_approver_finds_no_form_to_release_a_hold(
 ) -> None:
     identity = place(bench, "acc-1")
     assert "<form" not in visit("approver").get(f"/decisions/holds/one?id={identity}").text
-    assert visit("approver").post("/decisions/holds/act", {"action": "release", "hold_id": identity}).status_code == 403
+    refused = visit("approver").post("/decisions/holds/act", {"action": "release", "hold_id": identity})
+    assert refused.status_code == 403
     assert not [a for a in airflow.asked if a[1] == "POST"]
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -43,7 +44,9 @@ def evidence(log: Log, services: Services, tmp_path: Path, monkeypatch: pytest.M
     log.stage([*ENTRIES, *MORE])
     log.seal()
     keep_disposals(log.engine)
-    audits.keep(log.engine, Audit(SIZE, "cm9vdA==", 1, 0, ["3 intents older than a day have no outcome"]), as_of=NOW_DAY)
+    audits.keep(
+        log.engine, Audit(SIZE, "cm9vdA==", 1, 0, ["3 intents older than a day have no outcome"]), as_of=NOW_DAY
+    )
     store = replace(log_connection(log), name="evidence_store")
     known = {
         "evidence_store": store,
@@ -71,14 +74,16 @@ def log_connection(log: Log) -> Connection:  # noqa: F811
 def test_a_viewer_sees_the_state_and_neither_search_nor_findings(evidence: Log, visit: Callable[[str], Visit]) -> None:
     text = visit("viewer").get("/evidence?lang=en").text
     assert f"<strong>{SIZE}</strong>" in text
-    assert "1 findings" in text
+    assert "1 found" in text
     assert "intents older" not in text
     assert "evidence/search" not in text
     assert visit("viewer").get("/evidence/search").status_code == 403
     assert "intents older" in visit("compliance").get("/evidence?lang=en").text
 
 
-def test_a_search_narrows_and_pages(evidence: Log, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_narrows_and_pages(
+    evidence: Log, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("include.console.pages.evidence.SIZE", 3)
     browser = visit("compliance")
     first = browser.get("/evidence/search?processor=own_database&lang=en").text
@@ -149,15 +154,13 @@ def test_an_export_is_started_as_the_person_who_asks(
     assert gate.asked[-1][3]["conf"] == {"full": True}
 
 
-def test_every_one_of_the_thirty_questions_has_a_button_or_a_page(
-    evidence: Log, visit: Callable[[str], Visit]
-) -> None:
+def test_every_one_of_the_thirty_questions_has_a_button_or_a_page(evidence: Log, visit: Callable[[str], Visit]) -> None:
     assert [b.number for b in buttons()] == list(range(1, 31))
     browser = visit("compliance")
     for button in buttons():
         if button.page is not None or button.name in ("was-destroyed", "still-held", "not-rewritten"):
             continue
-        form = {"question": button.name, "index": "6", "run_id": str(samples.UUID(int=7))}
+        form = {"question": button.name, "index": "6", "run_id": str(UUID(int=7))}
         reply = browser.post("/evidence/questions/ask?lang=en", form, page="/evidence/questions")
         assert reply.status_code == 200, button.name
         assert 'id="answer"' in reply.text
@@ -175,9 +178,12 @@ def test_a_question_about_an_account_is_recorded_and_the_id_is_not_shown_again(
     assert [(r.role, r.action) for r in rows] == [("compliance", "tag_opened")]
     assert rows[0].who.startswith("e-")
     evidence.seal()
-    assert "1 tags opened by compliance" in visit("compliance").post(
-        "/evidence/questions/ask?lang=en", {"question": "keys"}, page="/evidence/questions"
-    ).text
+    assert (
+        "1 tags opened by compliance"
+        in visit("compliance")
+        .post("/evidence/questions/ask?lang=en", {"question": "keys"}, page="/evidence/questions")
+        .text
+    )
     refused = visit("operator").post("/evidence/questions/account", form)
     assert refused.status_code == 403
 
@@ -189,7 +195,10 @@ def test_an_old_checkpoint_is_the_beginning_of_the_log_or_it_is_said_loudly(
     evidence.stage([samples.base("restored")])
     evidence.seal()
     form = {"question": "not-rewritten", "checkpoint": old.replace("\n", "\r\n")}
-    ask = lambda data: visit("compliance").post("/evidence/questions/ask?lang=en", data, page="/evidence/questions")  # noqa: E731
+
+    def ask(data: dict[str, str]) -> Any:
+        return visit("compliance").post("/evidence/questions/ask?lang=en", data, page="/evidence/questions")
+
     assert "nothing was removed or changed" in ask(form).text
     assert ask({**form, "checkpoint": old.replace(str(SIZE), str(SIZE - 1), 1)}).status_code == 400
     assert json.dumps(old) not in ask(form).text

@@ -84,7 +84,7 @@ def test_an_answer_too_large_for_a_page_is_refused_with_the_command(
     asked: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(narrowing, "LIMIT", 3)
-    with pytest.raises(EvidenceError, match="python -m include.evidence ask scan"):
+    with pytest.raises(EvidenceError, match=r"python -m include\.evidence ask scan"):
         list(NarrowSource(asked.engine).about("scan", ASKED))
 
 
@@ -146,4 +146,4 @@ def test_an_entry_is_shown_by_its_exact_bytes(asked: Log) -> None:
     assert shown is not None
     assert shown[1]["event"] == "policy_approved"
     assert narrowing.one(asked.engine, 10_000) is None
-    assert [e["event"] for _, e in narrowing.life_of(asked.engine, UUID(int=1))][0] == "planned"
+    assert next(e["event"] for _, e in narrowing.life_of(asked.engine, UUID(int=1))) == "planned"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from starlette.responses import Response
@@ -40,9 +41,10 @@ def one(ask: Ask) -> Response:
     if row is None:
         raise DecisionRefused(ask.words("decisions.gone"))
     acts = ask.can("REQUEST") and row.released_on is None
-    shown = {f.name: f for f in forms.fields(ask, DAG, only=("reason", "review_due"))} if acts else {}
+    shown = forms.fields(ask, DAG, only=("reason", "review_due")) if acts else []
     return ask.render(
-        "decisions_hold.html", row=row, today=today, kind=ask.services.schedule.holds.get(row.kind), fields=shown,
+        "decisions_hold.html", row=row, today=today, kind=ask.services.schedule.holds.get(row.kind),
+        fields={f.name: replace(f, required=True) for f in shown},
         releases=reading.releases(row.kind), next=reading.next_of_hold(row, today),
     )  # fmt: skip
 
@@ -50,8 +52,28 @@ def one(ask: Ask) -> Response:
 @page.get("place", Capability.REQUEST)
 def new(ask: Ask) -> Response:
     """Show the form that places a hold."""
-    shown = forms.fields(ask, DAG, only=PLACE)
-    return ask.render("decisions_place.html", fields=shown)
+    return ask.render("decisions_place.html", fields=_place_fields(ask))
+
+
+def _place_fields(ask: Ask) -> list[forms.Field]:
+    """Return the form's fields, the open ones as choices of the schedule, and what placing needs as required."""
+    schedule, language = ask.services.schedule, ask.words.language
+    named = [(d, p) for p, part in schedule.processors.items() for d in part.datasets]
+    choices = {
+        "kind": [(k, f"{k} {getattr(part.title, language)}") for k, part in schedule.holds.items()],
+        "processor": [(p, f"{getattr(part.title, language)} ({p})") for p, part in schedule.processors.items()],
+        "datasets": [(d, f"{d} ({p})") for d, p in named],
+    }
+    kinds = {"kind": "choice", "processor": "choice", "datasets": "several"}
+    return [
+        replace(
+            f,
+            kind=kinds.get(f.name, f.kind),
+            choices=choices.get(f.name, f.choices),
+            required=f.required or f.name in ("account_id", "reason", "review_due"),
+        )
+        for f in forms.fields(ask, DAG, only=PLACE)
+    ]
 
 
 @page.post("act", Capability.REQUEST)

@@ -14,6 +14,7 @@ from include.console.pages.decisions import started
 from include.console.pages.decisions_holds import identity
 from include.console.roles import Capability
 from include.errors import DecisionRefused
+from include.processors._manual import ManualRequest
 
 page = Page("decisions/manual")
 DAG = "answer_manual"
@@ -44,7 +45,7 @@ def one(ask: Ask) -> Response:
     )  # fmt: skip
 
 
-def _fields(ask: Ask, wanted: reading.ManualRequest | None) -> list[forms.Field]:
+def _fields(ask: Ask, wanted: ManualRequest | None) -> list[forms.Field]:
     """Return the proof's fields; of the methods only those that answer this kind of order."""
     shown = [f for f in forms.fields(ask, DAG) if f.name != "order_id"]
     if wanted is None:

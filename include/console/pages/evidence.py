@@ -37,7 +37,7 @@ def search(ask: Ask) -> Response:
     before = number_of(ask, "after") if ask.after else None
     with ask.services.reading() as connection:
         rows = finding.find(connection, wanted, before=before, limit=SIZE + 1)
-        values = {
+        values: dict[str, Any] = {
             "total": finding.count(connection, wanted),
             "places": finding.places(connection),
             "rules": finding.rules(connection),

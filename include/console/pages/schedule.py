@@ -1,4 +1,4 @@
-"""Schedule: every rule in plain words with its law and a worked example, the lint's result, versions and differences."""
+"""Schedule: every rule in plain words with its law and a worked example, the lint's result, versions compared."""
 
 from __future__ import annotations
 
@@ -94,5 +94,3 @@ def _pair(ask: Ask, connection: Connection) -> tuple[bytes, bytes]:
 
 def _sha(body: bytes) -> str:
     return sha256(body).hexdigest()
-
-

@@ -15,14 +15,29 @@ TEXTS: dict[str, tuple[str, str]] = {
         "이 역할은 건수만 볼 수 있습니다.",
         "Your role sees counts only.",
     ),
-    "decisions.running": ("파기가 진행될 수 있습니다. 전체 중지가 걸려 있지 않습니다.", "Nothing is stopped: due disposals are acted on."),
-    "decisions.stopped": ("전체 중지 중입니다: {reason}, {since} 설정", "Everything is stopped: {reason}, since {since}"),
+    "decisions.running": (
+        "파기가 진행될 수 있습니다. 전체 중지가 걸려 있지 않습니다.",
+        "Nothing is stopped: due disposals are acted on.",
+    ),
+    "decisions.stopped": (
+        "전체 중지 중입니다: {reason}, {since} 설정",
+        "Everything is stopped: {reason}, since {since}",
+    ),
     "decisions.stop": ("전체 중지", "Global stop"),
     "decisions.stop.open": ("중지·해제·판정", "Stop, release, assess"),
-    "decisions.clock": ("유출 통지·신고 시한까지 {hours}시간 ({until})", "Breach clock: {hours} hours left (until {until})"),
-    "decisions.clock.over": ("유출 통지·신고 시한을 {hours}시간 넘겼습니다 ({until})", "Breach clock ran out {hours} hours ago ({until})"),
+    "decisions.clock": (
+        "유출 통지·신고 시한까지 {hours}시간 ({until})",
+        "Breach clock: {hours} hours left (until {until})",
+    ),
+    "decisions.clock.over": (
+        "유출 통지·신고 시한을 {hours}시간 넘겼습니다 ({until})",
+        "Breach clock ran out {hours} hours ago ({until})",
+    ),
     "decisions.clock.law": ("개인정보 보호법 34, 시행령 39·40", "PIPA 34, Decree 39 and 40"),
-    "decisions.unknown_action": ("그런 작업은 없습니다. 아무것도 하지 않았습니다.", "There is no such action. Nothing was done."),
+    "decisions.unknown_action": (
+        "그런 작업은 없습니다. 아무것도 하지 않았습니다.",
+        "There is no such action. Nothing was done.",
+    ),
     "decisions.gone": ("그 번호가 없습니다. 목록을 다시 여세요.", "Nothing has this id. Open the list again."),
     "decisions.next": ("다음에 할 일", "What to do next"),
     "decisions.account": ("계정", "Account"),
@@ -56,7 +71,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "holds.default_datasets": ("종류가 정한 범위", "what the kind names"),
     "holds.released": ("{day} 해제: {reason}", "Released on {day}: {reason}"),
     "holds.review": ("재검토: 계속 보류", "Review: it stands on"),
-    "holds.review.about": ("검토해도 해제되지 않으며, 기한이 지나도 저절로 해제되지 않습니다.", "A review never releases a hold, and an overdue one neither."),
+    "holds.review.about": (
+        "검토해도 해제되지 않으며, 기한이 지나도 저절로 해제되지 않습니다.",
+        "A review never releases a hold, and an overdue one neither.",
+    ),
     "holds.release": ("해제", "Release"),
     "holds.release.about": (
         "해제한 다음 날 또는 원래 날 가운데 늦은 날부터 파기합니다. 대손 처리는 두 번째 사람이 승인합니다.",
@@ -96,7 +114,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "아직 아무것도 풀리지 않은 요구만 거절·철회·종결할 수 있습니다.",
         "Only a request of which nothing was released can be refused, withdrawn or closed.",
     ),
-    "requests.released": ("이미 승인되어 진행 중이므로 거절할 수 없습니다.", "It was released already and can no longer be refused."),
+    "requests.released": (
+        "이미 승인되어 진행 중이므로 거절할 수 없습니다.",
+        "It was released already and can no longer be refused.",
+    ),
     "requests.next.approve": ("두 번째 사람이 승인", "a second person approves"),
     "requests.next.carry_out": ("진행 중: 처리처 확인 대기", "under way: processors confirm"),
     "requests.next.tell": ("우편·전화로 통지하고 확인", "tell the person and attest it"),
@@ -155,7 +176,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Every act stops before its next call, at every processor. Unless it is a drill, the 72-hour clock starts.",
     ),
     "stop.release": ("해제 요청", "Ask for release"),
-    "stop.release.about": ("다른 사람이 승인해야 해제됩니다.", "Another person must approve it before anything goes on."),
+    "stop.release.about": (
+        "다른 사람이 승인해야 해제됩니다.",
+        "Another person must approve it before anything goes on.",
+    ),
     "stop.assess": ("판정하고 시계 끝내기", "Assess and end the clock"),
     "stop.past": ("지난 중지", "Stops so far"),
     "stop.none": ("전체 중지를 쓴 적이 없습니다.", "Nothing was ever stopped."),
@@ -175,8 +199,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "finding.reported_to_subjects": ("정보주체 통지", "subjects were told"),
     "finding.reported_to_authority": ("기관 신고", "reported to the authority"),
     "finding.reported_to_both": ("통지와 신고", "subjects told, authority informed"),
-    "code.received": ("접수", "received"),
-    "code.notified": ("통지함", "notified"),
     "code.already_erased": ("이미 파기됨", "erased before"),
     "code.approval_rejected": ("승인 거절", "approval rejected"),
     "code.approval_expired": ("승인 기한 지남", "nobody approved in time"),
@@ -184,4 +206,4 @@ TEXTS: dict[str, tuple[str, str]] = {
     "code.release_stop": ("전체 중지 해제", "release of the stop"),
     "code.write_off": ("대손 처리", "write-off of a debt"),
     "code.erase_account": ("계정 파기", "erasure of an account"),
-}  # fmt: skip
+}

@@ -8,7 +8,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "기준표에 문제가 없습니다: 항목 {categories}, 규칙 {rules}, 보류 {holds}, 처리처 {processors}.",
         "The schedule is sound: {categories} categories, {rules} rules, {holds} holds, {processors} processors.",
     ),
-    "schedule.lint.bad": ("기준표에 문제가 있습니다. 이대로는 실행되지 않습니다.", "The schedule has problems. No run begins with it."),
+    "schedule.lint.bad": (
+        "기준표에 문제가 있습니다. 이대로는 실행되지 않습니다.",
+        "The schedule has problems. No run begins with it.",
+    ),
     "schedule.day": ("예시의 날짜", "Worked examples for"),
     "schedule.day.help": (
         "이날 일어난 일에 각 규칙이 어떻게 적용되는지 민법 155~161조로 계산합니다.",
@@ -19,9 +22,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "schedule.kind.max": ("최대", "at most"),
     "schedule.kind.min": ("최소", "at least"),
     "schedule.kind.deadline": ("기한", "deadline"),
-    "schedule.says.max": ("{event}부터 {period} 동안만 보유하고, 끝나면 파기합니다.", "Kept for at most {period} after: {event}. Then destroyed."),
+    "schedule.says.max": (
+        "{event}부터 {period} 동안만 보유하고, 끝나면 파기합니다.",
+        "Kept for at most {period} after: {event}. Then destroyed.",
+    ),
     "schedule.says.max0": ("{event}: 그날로 보유가 끝나 파기합니다.", "Destroyed as soon as this happens: {event}."),
-    "schedule.says.min": ("{event}부터 {period} 동안 법에 따라 보존합니다.", "The law orders keeping it for {period} after: {event}."),
+    "schedule.says.min": (
+        "{event}부터 {period} 동안 법에 따라 보존합니다.",
+        "The law orders keeping it for {period} after: {event}.",
+    ),
     "schedule.says.deadline": ("{event}부터 {period} 안에 마칩니다.", "Done within {period} after: {event}."),
     "schedule.of": ("대상: {who}", "Concerns {who}"),
     "schedule.what": ("항목", "Data"),
@@ -34,7 +43,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "If it happens on {on}, the last day is {last}; free from {free} 00:00, destroyed by {by}.",
     ),
     "schedule.example.filed": ("기산일은 신고기한 {day}입니다.", "Day 0 is the filing deadline, {day}."),
-    "schedule.example.rolled": ("마지막 날이 쉬는 날이어서 다음 근무일로 늦춰졌습니다(민법 161).", "The last day was a day off and moved to the next working day (161)."),
+    "schedule.example.rolled": (
+        "마지막 날이 쉬는 날이어서 다음 근무일로 늦춰졌습니다(민법 161).",
+        "The last day was a day off and moved to the next working day (161).",
+    ),
     "schedule.restart": ("{event} 때 다시 시작합니다.", "Starts anew at: {event}."),
     "schedule.consumers": ("소비자(소비자에 준하는 사업자 포함)만", "consumers only"),
     "schedule.holds": ("보류", "Holds"),
@@ -88,7 +100,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "schedule.moved.accounts": ("계정 {n}개, 기준일 {day}", "{n} accounts on {day}"),
     "schedule.moved.nobody": ("움직이는 기한이 없습니다.", "Nobody's date moves."),
-    "schedule.moved.unplannable": ("날짜 때문에 계획할 수 없는 계정 {n}개는 뺐습니다.", "{n} accounts have a date nobody can plan with; they are left out."),
+    "schedule.moved.unplannable": (
+        "날짜 때문에 계획할 수 없는 계정 {n}개는 뺐습니다.",
+        "{n} accounts have a date nobody can plan with; they are left out.",
+    ),
     "schedule.moved.key": ("처리처:규칙", "Place:rule"),
     "schedule.moved.due_before": ("이전 도래", "due before"),
     "schedule.moved.due_after": ("이후 도래", "due after"),
@@ -122,4 +137,4 @@ TEXTS: dict[str, tuple[str, str]] = {
     "event.guardian_request_closed": ("법정대리인 확인 종료", "the guardian's request is closed"),
     "event.processor_contract_ended": ("수탁사 계약 종료", "the processor's contract ends"),
     "event.expired": ("보유기간 만료", "the period is over"),
-}  # fmt: skip
+}

@@ -54,6 +54,14 @@ def upgrade() -> None:
         op.create_index(
             f"ix_entry_find_{name}", "entry_find", columns, schema="retention", postgresql_where=sa.text(where)
         )
+    op.create_index(
+        "ix_entry_find_place",
+        "entry_find",
+        ["processor", "event", "log_index"],
+        schema="retention",
+        postgresql_include=["rule_id", "as_of"],
+        postgresql_where=sa.text("processor IS NOT NULL"),
+    )
     op.create_table(
         "log_audit",
         sa.Column("audit_id", sa.BigInteger(), sa.Identity(), nullable=False),
@@ -80,9 +88,7 @@ def upgrade() -> None:
         comment="what each audit of the log found",
     )
     for table, columns, where in OPEN:
-        op.create_index(
-            f"ix_{table}_open", table, columns, schema="retention", postgresql_where=sa.text(where)
-        )
+        op.create_index(f"ix_{table}_open", table, columns, schema="retention", postgresql_where=sa.text(where))
 
 
 def downgrade() -> None:
