@@ -85,6 +85,7 @@ run = Table(
     _now("started_at"),
     Column("finished_at", DateTime(timezone=True)),
     UniqueConstraint("dag_id", "airflow_run_id"),
+    Index("ix_run_dag", "dag_id", "started_at", "run_id"),
 )
 
 population_account = Table(
@@ -144,6 +145,15 @@ disposal = Table(
     Index("ix_disposal_open", "processor", "due_at", postgresql_where=text("closed_on IS NULL")),
     Index("ix_disposal_account", "account_id", postgresql_where=text("account_id IS NOT NULL")),
     Index("ix_disposal_gate", "gate", postgresql_where=text("gate IS NOT NULL")),
+    # The pages count what is open, and what ended each night, from these alone.
+    Index(
+        "ix_disposal_open_shown", "processor", "outcome", "destroy_by", "due_at", "needs_person", "until", "code",
+        postgresql_where=text("closed_on IS NULL"),
+    ),
+    Index(
+        "ix_disposal_ended", "closed_on", "processor", "outcome", "count_before",
+        postgresql_where=text("closed_on IS NOT NULL"),
+    ),
 )
 
 locator = Table(
@@ -385,6 +395,7 @@ approval = Table(
         name="four_eyes",
     ),
     Index("ix_approval_kind_digest", "kind", "digest"),
+    Index("ix_approval_open", "expires", postgresql_where=text("decision IS NULL")),
 )
 
 

@@ -10,11 +10,13 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     Table,
     Text,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -56,6 +58,7 @@ request = Table(
     Column("closed_on", Date),
     Column("certified_at", DateTime(timezone=True)),
     CheckConstraint("child_age IS NULL OR child_age BETWEEN 0 AND 18", name="child_age"),
+    Index("ix_request_open", "due", postgresql_where=text("closed_on IS NULL")),
 )
 
 request_item = Table(

@@ -6,11 +6,15 @@ Every component of Airflow imports this file, so the app is built by the api-ser
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import BaseOperatorLink
 
 PREFIX = "/compliance"
-ICON = f"{PREFIX}/static/"
+HERE = "compliance/"
+"""Links have no leading slash: under a sub-path they are resolved against Airflow's own base."""
+ICONS = {"icon": f"{HERE}static/icon.svg", "icon_dark_mode": f"{HERE}static/icon-dark.svg"}
 
 
 class Console:
@@ -22,13 +26,30 @@ class Console:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hand the request on."""
         if self._app is None:
-            from include.check.sources import from_airflow
-            from include.console.airflow_side import Gate
-            from include.console.app import create_app
-            from include.console.services import Services
+            from anyio.to_thread import run_sync
 
-            self._app = create_app(Gate(), Services(from_airflow))
+            self._app = await run_sync(_built)
         await self._app(scope, receive, send)
+
+
+def _built() -> Any:
+    """Return the app; its imports take seconds, so this runs beside the event loop."""
+    from include.check.sources import from_airflow
+    from include.console.airflow_side import Gate
+    from include.console.app import create_app
+    from include.console.services import Services
+
+    return create_app(Gate(), Services(from_airflow))
+
+
+class EvidenceLink(BaseOperatorLink):
+    """The button of a task that opens what its run did."""
+
+    name = "Evidence · 증적"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the page of the task's run."""
+        return f"{HERE}run?{urlencode({'dag_id': ti_key.dag_id, 'run_id': ti_key.run_id})}"
 
 
 class CompliancePlugin(AirflowPlugin):
@@ -36,30 +57,28 @@ class CompliancePlugin(AirflowPlugin):
 
     name = "compliance_console"
     fastapi_apps = [{"app": Console(), "url_prefix": PREFIX, "name": "Retention"}]  # noqa: RUF012
+    global_operator_extra_links = [EvidenceLink()]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Retention",
-            "href": f"{PREFIX}/",
+            "href": HERE,
             "url_route": "retention",
             "destination": "nav",
             "nav_top_level": True,
-            "icon": f"{ICON}icon.svg",
-            "icon_dark_mode": f"{ICON}icon-dark.svg",
+            **ICONS,
         },
         {
             "name": "Retention",
-            "href": f"{PREFIX}/dag?dag_id={{DAG_ID}}",
+            "href": f"{HERE}dag?dag_id={{DAG_ID}}",
             "url_route": "retention-dag",
             "destination": "dag",
-            "icon": f"{ICON}icon.svg",
-            "icon_dark_mode": f"{ICON}icon-dark.svg",
+            **ICONS,
         },
         {
             "name": "Evidence",
-            "href": f"{PREFIX}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+            "href": f"{HERE}run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
             "url_route": "retention-run",
             "destination": "dag_run",
-            "icon": f"{ICON}icon.svg",
-            "icon_dark_mode": f"{ICON}icon-dark.svg",
+            **ICONS,
         },
     ]

@@ -110,4 +110,4 @@ def start(ask: Ask, dag_id: str, conf: Mapping[str, Any]) -> str:
 def _named(answer: Any, conf: Mapping[str, Any]) -> str:
     """Return the names of the fields Airflow's answer is about; the answer itself quotes what was typed."""
     text = str(answer)
-    return ", ".join(n for n in conf if f"param {n} " in text or f"'{n}'" in text) or "?"
+    return ", ".join(n for n in conf if re.search(rf"\bparam '?{re.escape(n)}\b", text)) or "?"

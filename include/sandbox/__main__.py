@@ -25,6 +25,7 @@ NEEDS_MORE = {
     "docker-compose": "the compose file read by docker-compose itself: apt-get install docker-compose",
     "mariadbd": "the accounts database read from MariaDB: apt-get install mariadb-server",
     "soffice": "the workbook opened in LibreOffice: apt-get install libreoffice-calc-nogui",
+    "chromium": "the pages walked in a browser: apt-get install chromium",
 }
 """What the suite checks with a program that is neither Python nor make, and how to get it."""
 

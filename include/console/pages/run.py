@@ -15,7 +15,9 @@ page = Page("run")
 @page.get("", Capability.COUNTS)
 def show(ask: Ask) -> Response:
     """Show one run, named as Airflow names it (`?dag_id=…&run_id=…`)."""
-    dag_id, run_id = ask.query.get("dag_id", "")[:250], ask.query.get("run_id", "")[:250]
+    dag_id = ask.query.get("dag_id", "")[:250]
+    # Airflow fills a tab's address without encoding it, so the + of a run's time zone arrives as a blank.
+    run_id = ask.query.get("run_id", "")[:250].replace(" ", "+")
     with ask.services.reading() as connection:
         row = runs.one(connection, dag_id, run_id)
         if row is None:

@@ -33,7 +33,10 @@ PROSPECTS = ("late", "miss", "person", "held", "dated", "in_time")
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """How many open disposals share a processor, a state, a prospect and a last day to destroy (None: later)."""
+    """How many open disposals share a processor, a state, a prospect and a last day to destroy.
+
+    Days that are over are one, under the oldest of them; days more than ten ahead are one, under None.
+    """
 
     processor: str
     state: str
@@ -95,12 +98,21 @@ def prospect(as_of: date) -> ColumnElement[str]:
 
 
 def open_now(connection: Connection, as_of: date) -> list[Open]:
-    """Return the open disposals, counted; days after the next ten are one."""
+    """Return the open disposals, counted in one pass over an index that holds nothing else."""
     d = disposal.c
-    day = case((d.destroy_by <= as_of + timedelta(days=AHEAD), d.destroy_by), else_=None)
+    day = case(
+        (d.destroy_by < as_of, as_of - timedelta(days=1)),
+        (d.destroy_by <= as_of + timedelta(days=AHEAD), d.destroy_by),
+        else_=None,
+    )
     columns = d.processor, state(as_of).label("state"), prospect(as_of).label("prospect"), day.label("day")
-    rows = connection.execute(select(*columns, func.count()).where(d.closed_on.is_(None)).group_by(*range_of(columns)))
-    return [Open(*row) for row in rows]
+    rows = connection.execute(
+        select(*columns, func.count(), func.min(d.destroy_by)).where(d.closed_on.is_(None)).group_by(*range_of(columns))
+    )
+    return [
+        Open(place, state_, prospect_, oldest if day_ and day_ < as_of else day_, count)
+        for place, state_, prospect_, day_, count, oldest in rows
+    ]
 
 
 def range_of(columns: Sequence[Any]) -> list[ColumnElement[Any]]:

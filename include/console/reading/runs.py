@@ -53,11 +53,15 @@ def deeds(connection: Connection, row: Row[Any]) -> Deeds:
 
 
 def _of_batches(connection: Connection, run_id: UUID) -> dict[str, Counter[str]]:
-    rows = connection.execute(
-        select(disposal.c.processor, disposal.c.outcome, func.count())
-        .join(batch_item, batch_item.c.disposal_id == disposal.c.disposal_id)
+    mine = (
+        select(batch_item.c.disposal_id)
         .join(batch, batch.c.batch_id == batch_item.c.batch_id)
         .where(batch.c.run_id == run_id)
+    )
+    # As an array, so that PostgreSQL looks each of them up and never walks all disposals of all years.
+    rows = connection.execute(
+        select(disposal.c.processor, disposal.c.outcome, func.count())
+        .where(disposal.c.disposal_id == func.any(func.array(mine.scalar_subquery())))
         .group_by(disposal.c.processor, disposal.c.outcome)
     )
     return _counted((p, o, n) for p, o, n in rows)

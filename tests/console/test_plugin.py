@@ -1,0 +1,41 @@
+"""The file Airflow imports in every component: cheap, and without a leading slash in any link."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SAYS = """
+import sys, time, types
+sys.path.insert(0, "plugins")
+import airflow.plugins_manager, airflow.sdk
+from airflow.sdk import BaseOperatorLink
+before, started = set(sys.modules), time.process_time()
+import compliance_console as one
+plugin = one.CompliancePlugin
+print(sorted(m for m in set(sys.modules) - before if not m.startswith("compliance")))
+print([v["href"] for v in plugin.external_views] + [v["icon"] for v in plugin.external_views])
+print([v["url_route"] for v in plugin.external_views], [v["destination"] for v in plugin.external_views])
+key = types.SimpleNamespace(dag_id="erase_account", run_id="manual__2026-11-24T00:00:00+00:00")
+print(plugin.global_operator_extra_links[0].get_link(None, ti_key=key))
+"""
+
+
+def test_the_plugin_costs_every_component_nothing_and_links_work_under_a_sub_path() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SAYS], capture_output=True, text=True, cwd=ROOT, check=True,
+        env={"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": "/tmp/none", "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////tmp/none.db", "HOME": "/tmp"},
+    )  # fmt: skip
+    modules, links, routes, task = done.stdout.strip().splitlines()[-4:]
+    assert modules == "[]"
+    assert "'/" not in links
+    assert "'compliance/run?dag_id={DAG_ID}&run_id={RUN_ID}'" in links
+    assert routes == "['retention', 'retention-dag', 'retention-run'] ['nav', 'dag', 'dag_run']"
+    assert task == "compliance/run?dag_id=erase_account&run_id=manual__2026-11-24T00%3A00%3A00%2B00%3A00"
+
+
+def test_one_flat_file_lies_in_the_folder() -> None:
+    assert [p.name for p in (ROOT / "plugins").rglob("*.py")] == ["compliance_console.py"]
