@@ -40,7 +40,8 @@ STATEMENTS = (
     """INSERT INTO retention.run (run_id, dag_id, airflow_run_id, as_of, schedule_sha256)
        VALUES ('00000000-0000-0000-0000-000000000007', 'nightly_retention', 'r', '2026-11-24', :sha)""",
     """INSERT INTO retention.disposal (disposal_id, subject_tag, key_epoch, account_id, subject_type, processor,
-           rule_id, rule_version, scope_id, trigger_event, trigger_date, last_day, free_from, destroy_by, datasets, categories,
+           rule_id, rule_version, scope_id, trigger_event, trigger_date, last_day, free_from, destroy_by, datasets,
+           categories,
            schedule_sha256, run_id, outcome, closed_on)
        SELECT md5(n::text)::uuid, md5(n::text) || md5(n::text), '2026', 'a' || n, 'individual',
            (array['own_database','stripe','zendesk','salesforce','s3','adroll','clarity'])[1 + n % 7], 'R-14', 1, 's',

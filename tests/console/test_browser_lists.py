@@ -1,4 +1,4 @@
-"""Evidence, schedule, archive and decisions in a real browser against a real Airflow: one thing at a time, and forms."""
+"""Evidence and decisions in a real browser against a real Airflow: pages about one thing, downloads, forms."""
 
 from __future__ import annotations
 

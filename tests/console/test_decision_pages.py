@@ -186,7 +186,8 @@ def test_anybody_in_charge_stops_and_the_clock_is_shown(
 
 QUESTION = {
     "subject": "Release the global stop? · 전체 중지를 해제할까요?",
-    "body": "**12** disposals wait\n\n| place:rule | tonight |\n|---|---:|\n| zendesk:R-14 | 12 |\n\n<script>x()</script>",
+    "body": "**12** disposals wait\n\n| place:rule | tonight |\n|---|---:|\n| zendesk:R-14 | 12 |\n\n"
+    "<script>x()</script>",
     "options": ["Approve", "Reject"],
     "created_at": "2026-11-24T02:00:00Z",
     "task_instance": {

@@ -73,7 +73,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "schedule.one_version": ("비교할 판이 둘 이상 있어야 합니다.", "Two versions are needed to compare."),
     "schedule.unreadable": (
         "이 코드로 읽을 수 없는 판입니다(방침 본문이나 항목이 다름). 아래는 본문의 차이입니다.",
-        "One of these cannot be read by this code (another policy text, other keys). Below: the difference of the texts.",
+        "This code cannot read one of these (another policy text, other keys). Below: how the texts differ.",
     ),
     "schedule.same": ("두 판은 같습니다.", "Nothing differs."),
     "schedule.section.rules": ("규칙", "rule"),
