@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_evidence
+from include import tasks, tasks_decisions, tasks_evidence
 
 DOC = """
 ### Evidence export (증거 내보내기)
@@ -30,6 +30,7 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     default_args=tasks.defaults,
     tags=["evidence"],
     doc_md=DOC,
+    access_control=tasks_decisions.BY_COMPLIANCE,
     params={
         "from": Param(None, title="From · 시작일", description="First business date. Empty: the beginning.", **DATE),
         "to": Param(None, title="To · 종료일", description="Last business date. Empty: up to the newest.", **DATE),

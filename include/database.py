@@ -181,6 +181,7 @@ hold = Table(
         "(release_second_by IS NOT NULL AND release_second_by <> released_by)",
         name="write_off_by_two",
     ),
+    Index("ix_hold_open", "review_due", "hold_id", postgresql_where=text("released_on IS NULL")),
 )
 
 global_stop = Table(

@@ -82,6 +82,7 @@ manual_order = Table(
     Column("answered_by", Text, comment="role:pseudonym of who entered the proof"),
     Column("answered_on", Date),
     UniqueConstraint("request_id", "box"),
+    Index("ix_manual_order_open", "request_id", postgresql_where=text("answered_on IS NULL")),
     comment="what one proof answers: a whole request, or one box of papers",
 )
 

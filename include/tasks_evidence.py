@@ -61,6 +61,7 @@ def audit(days: int = 1) -> dict[str, Any]:
     from include import keys
     from include.disposals.requests import deadline_alerts
     from include.evidence import audit as auditing
+    from include.evidence import audits
     from include.evidence.log import latest
     from include.evidence.note import Signer
     from include.evidence.store import EvidenceStore
@@ -78,10 +79,11 @@ def audit(days: int = 1) -> dict[str, Any]:
         )
         note = latest(context.engine).note
         late = [str(due) for due in deadline_alerts(context) if due.alert.overdue]
+        kept = audits.keep(context.engine, done, as_of=as_of, more=tuple(late))
     print(f"{done.size} entries, {done.checkpoints} checkpoints, {done.stamped} timestamps compared")  # noqa: T201
     if findings := [*done.findings, *late]:
         raise RetentionError("The audit found: " + "; ".join(findings) + ". docs/evidence.md says what to do.")
-    return {"size": done.size, "root": done.root, "checkpoint": note}
+    return {"size": done.size, "root": done.root, "checkpoint": note, "audit_id": kept}
 
 
 @task(multiple_outputs=False)
@@ -105,7 +107,21 @@ def mail_root(audited: dict[str, Any]) -> str:
         note.write_text(audited["checkpoint"], encoding="utf-8", newline="\n")
         subject = f"evidence_audit passed · 증적 점검 이상 없음: {audited['size']} {audited['root']}"
         _mail(get_current_context(), to, subject, words, [str(note)])
+    if "audit_id" in audited:
+        _note_mailed(int(audited["audit_id"]))
     return "mailed"
+
+
+def _note_mailed(audit_id: int) -> None:
+    from include import database
+    from include.evidence import audits
+
+    engine = database.connect(connection("retention_db"))
+    try:
+        with engine.begin() as transaction:
+            audits.mailed(transaction, audit_id)
+    finally:
+        engine.dispose()
 
 
 @task(task_id="choose")

@@ -41,7 +41,11 @@ def current_difference(old: Schedule, new: Schedule, as_of: date, *, every_day: 
 
 def population(companys: Engine, ours: Engine, schedule: Schedule) -> Iterator[tuple[AccountFacts, list[Hold]]]:
     """Yield every account with its holds, computed and placed, in batches."""
-    reader = accounts.Accounts(companys, schedule.processors["own_database"].settings)
+    return held_population(accounts.Accounts(companys, schedule.processors["own_database"].settings), ours)
+
+
+def held_population(reader: accounts.Accounts, ours: Engine) -> Iterator[tuple[AccountFacts, list[Hold]]]:
+    """Yield every account a reader knows with its holds, computed and placed, in batches."""
     ids = iter(reader.every())
     while chunk := list(islice(ids, CHUNK)):
         computed = reader.computed_holds(chunk)

@@ -30,6 +30,7 @@ from include.database import checkpoint, entry
 from include.errors import EvidenceError
 from include.evidence import tiles, tree
 from include.evidence.entries import canonical
+from include.evidence.finding import catch_up
 from include.evidence.note import Checkpoint, Signer, open_checkpoint
 from include.evidence.store import CHECKPOINT, EvidenceStore, Stored, copy_key
 
@@ -103,6 +104,7 @@ def seal(
         store.refuse_a_fork(newest.size)
         size = _assign(engine)
         if size == newest.size:
+            catch_up(engine)  # what a seal that died before this line left out
             return Checkpoint(signer.name, newest.size, newest.root)
         builder = _resume(engine, store, newest)
         _write(engine, store, builder, size=size, lock_until=lock_until)
@@ -110,6 +112,7 @@ def seal(
         signed = signer.sign(fresh.body())
         record(engine, Sealed(size, fresh.root, tuple(builder.frontier), signed), now=now)
         _publish(store, signed, size=size, previous=published, lock_until=lock_until)
+        catch_up(engine)
         return fresh
 
 

@@ -17,6 +17,7 @@ from include.database import entry
 from include.errors import EvidenceError
 from include.evidence import tiles, tree
 from include.evidence.entries import parse
+from include.evidence.finding import catch_up
 from include.evidence.log import Sealed, alone, bodies, latest, record, stage
 from include.evidence.note import Checkpoint, open_checkpoint
 from include.evidence.store import CHECKPOINT, EvidenceStore
@@ -52,6 +53,7 @@ def rebuild(engine: Engine, store: EvidenceStore, vkey: str, *, now: datetime) -
         _insert(engine, shown.size, spool)
         if newest.size < shown.size:
             record(engine, Sealed(shown.size, shown.root, tuple(frontier), published.body.decode()), now=now)
+        catch_up(engine)
         return shown
 
 

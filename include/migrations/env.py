@@ -3,6 +3,7 @@
 from alembic import context
 
 import include.database_decisions
+import include.database_finding
 import include.database_scan
 import include.database_shown  # noqa: F401 - its indexes too
 from include.database import SCHEMA, metadata

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from dataclasses import dataclass
 from functools import cache
 
-from include.evidence.words import MEASURES, WORDS, one
+from include.evidence.words import MEASURES, WORDS
 
 LANGUAGES = ("ko", "en")
+HANGUL = re.compile("[가-힣]")
 
 
 @cache
@@ -46,8 +48,11 @@ class Words:
         return pair[LANGUAGES.index(self.language)] if pair else code
 
     def half(self, title: str) -> str:
-        """Return this language's half of a bilingual title `한글 · English`."""
-        return one(title, self.language)
+        """Return this language's half of a bilingual title, `한글 · English` or `English · 한글`."""
+        first, separator, second = title.partition(" · ")
+        if separator and HANGUL.search(second) and not HANGUL.search(first):
+            first, second = second, first
+        return first if self.language == "ko" or not separator else second
 
 
 def chosen(query: str | None, cookie: str | None, header: str) -> str:

@@ -1,0 +1,149 @@
+"""Entries are found by what they say, and a question read narrowly has the answer the whole log gives."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, delete, func, insert, select
+
+from include.database import disposal, run, schedule_version
+from include.database_finding import entry_find
+from include.errors import EvidenceError
+from include.evidence import finding, narrowing
+from include.evidence.ask import EVERY
+from include.evidence.finding import Wanted, catch_up, count, find
+from include.evidence.narrowing import NarrowSource
+from include.evidence.questions import Asked
+from include.evidence.rebuild import rebuild
+from include.evidence.sources import DatabaseSource
+from tests.evidence import samples
+from tests.evidence.conftest import NOW, Log
+from tests.evidence.test_questions import ENTRIES, TAG
+
+RUN = UUID(int=7)
+MORE = [
+    samples.base("archive_inventory", rule_id="R-04", rows=9, counts={"objects": 2, "beyond_list": 1, "unread": 0}),
+    samples.base("archive_destroyed", rule_id="R-04", object_digest="12" * 32, subjects=3, until="2026-12-30"),
+    samples.base("tag_opened", subject_tag=TAG, key_epoch="2026", actor={"role": "compliance", "pseudonym": "e-ab"}),
+]
+OPEN = {2: "blocked", 5: "attempted"}
+"""The disposals that `ENTRIES` leave open; the others are closed."""
+ASKED = Asked(
+    tags=frozenset({TAG}), epochs=("2026",), on="2026-11-25", until="2026-12-31", index=6, run_id=str(RUN)
+)  # fmt: skip
+
+
+def keep_disposals(engine: Engine) -> None:
+    """Write what table `disposal` holds of the sample's disposals."""
+    with engine.begin() as connection:
+        connection.execute(
+            insert(schedule_version).values(sha256=samples.POLICY, policy_text_sha256="cd" * 32, body=b"")
+        )
+        connection.execute(
+            insert(run).values(
+                run_id=RUN, dag_id="nightly_retention", airflow_run_id="r", as_of=date(2026, 11, 25),
+                schedule_sha256=samples.POLICY,
+            )
+        )  # fmt: skip
+        for number in range(1, 6):
+            planned = samples.disposal(number, "planned")
+            row: dict[str, Any] = {k: planned[k] for k in planned if k in disposal.c and k != "policy_sha256"}
+            dates = ("trigger_date", "last_day", "free_from", "destroy_by")
+            row |= {k: date.fromisoformat(planned[k]) for k in dates}
+            row |= {"scope_id": "account", "schedule_sha256": samples.POLICY, "run_id": RUN}
+            row |= {"outcome": OPEN.get(number, "confirmed_absent"), "code": "hold_h-5" if number == 2 else None}
+            row |= {"closed_on": None if number in OPEN else date(2026, 11, 25)}
+            connection.execute(insert(disposal).values(**row | {"disposal_id": UUID(int=number)}))
+
+
+@pytest.fixture
+def asked(log: Log) -> Log:
+    log.stage([*ENTRIES, *MORE])
+    log.seal()
+    keep_disposals(log.engine)
+    return log
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_a_question_read_narrowly_has_the_answer_of_the_whole_log(asked: Log, name: str) -> None:
+    whole = EVERY[name].answer(DatabaseSource(asked.engine).entries(), ASKED)
+    assert EVERY[name].answer(NarrowSource(asked.engine).about(name, ASKED), ASKED) == whole
+
+
+def test_narrowing_leaves_out_what_a_question_is_not_about(asked: Log) -> None:
+    read = {name: len(list(NarrowSource(asked.engine).about(name, ASKED))) for name in EVERY}
+    assert read["scan"] == read["keys"] == len([*ENTRIES, *MORE])
+    assert read["cold-reads"] == 1
+    assert read["due-not-done"] < 10
+
+
+def test_an_answer_too_large_for_a_page_is_refused_with_the_command(
+    asked: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrowing, "LIMIT", 3)
+    with pytest.raises(EvidenceError, match=r"python -m include\.evidence ask scan"):
+        list(NarrowSource(asked.engine).about("scan", ASKED))
+
+
+def test_what_is_staged_is_found_only_once_it_is_sealed(asked: Log) -> None:
+    sealed = len([*ENTRIES, *MORE])
+    asked.stage([samples.base("restored", code="late")])
+    assert catch_up(asked.engine) == sealed
+    with asked.engine.connect() as connection:
+        assert count(connection, Wanted()) == sealed
+    asked.seal()
+    with asked.engine.connect() as connection:
+        assert find(connection, Wanted(event="restored"), before=None, limit=1)[0].code == "late"
+
+
+def test_pages_follow_one_another_without_a_gap(asked: Log) -> None:
+    seen: list[int] = []
+    with asked.engine.connect() as connection:
+        while page := find(connection, Wanted(), before=seen[-1] if seen else None, limit=4):
+            seen += [row.log_index for row in page]
+    assert seen == list(reversed(range(len([*ENTRIES, *MORE]))))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Wanted(processor="salesforce"), 2),
+        (Wanted(processor="salesforce", event="blocked"), 1),
+        (Wanted(rule_id="R-12"), 2),
+        (Wanted(late=True), 1),
+        (Wanted(early=True), 1),
+        (Wanted(start=date(2026, 11, 26)), 0),
+        (Wanted(end=date(2026, 11, 24)), 0),
+        (Wanted(run_id=UUID(int=8)), 0),
+    ],
+)
+def test_every_way_to_search_narrows(asked: Log, wanted: Wanted, found: int) -> None:
+    with asked.engine.connect() as connection:
+        assert count(connection, wanted) == len(find(connection, wanted, before=None, limit=50)) == found
+
+
+def test_the_words_to_choose_from_are_those_of_the_log(asked: Log) -> None:
+    with asked.engine.connect() as connection:
+        assert finding.places(connection) == ["own_database", "paper", "salesforce"]
+        assert "planned" in finding.events(connection)
+        assert finding.rules(connection) == ["R-01", "R-03", "R-04", "R-05", "R-12"]
+
+
+def test_a_rebuilt_database_is_found_in_again(asked: Log) -> None:
+    with asked.engine.begin() as connection:
+        before = connection.execute(select(func.count()).select_from(entry_find)).scalar_one()
+        connection.execute(delete(entry_find))
+    rebuild(asked.engine, asked.store, asked.signer.vkey, now=NOW)
+    with asked.engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(entry_find)).scalar_one() == before
+
+
+def test_an_entry_is_shown_by_its_exact_bytes(asked: Log) -> None:
+    shown = narrowing.one(asked.engine, 0)
+    assert shown is not None
+    assert shown[1]["event"] == "policy_approved"
+    assert narrowing.one(asked.engine, 10_000) is None
+    assert next(e["event"] for _, e in narrowing.life_of(asked.engine, UUID(int=1))) == "planned"
