@@ -119,7 +119,7 @@ def test_a_change_of_rules_says_which_due_dates_it_moves() -> None:
         samples.base("policy_approved", policy_text_sha256="cd" * 32, actor=OFFICER, policy_sha256="ef" * 32)
         | {"as_of": "2026-12-01"},
     ]
-    asked = Asked(on="2026-11-30", until="2026-12-31", rules=json.dumps(data).encode())
+    asked = Asked(on="2026-11-30", until="2026-12-31", rules=samples.spelled(data))
     lines = QUESTIONS["rule-changes"].answer(enumerate(entries), asked).lines
     assert lines == ["2026-12-01: schedule efefefefefef approved", "1 due dates differ under R-01"]
 
