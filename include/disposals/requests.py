@@ -96,6 +96,7 @@ def receive(
         connection.execute(insert(request).values(row))
         received = _entry(context, row, "request_received", code=intake.kind, actor=by.entry())
         received |= {"basis": intake.channel, "until": first.due.isoformat()}
+        received["verify_method"] = intake.relation_check or intake.identity_check
         stage(connection, [received | ({"subject_type": "child"} if intake.kind == "guardian" else {})])
     return UUID(str(row["request_id"]))
 

@@ -118,7 +118,7 @@ def export(
     files = _entries(engine, building, first_index=first_index, size=sealed.size, titles=shown)
     texts = {
         "checkpoint": sealed.note.encode(),
-        "titles.json": _json(shown),
+        "titles.json": verify.spelled(shown),
         "vkey": f"{vkey.strip()}\n".encode(),
         "verify.py": Path(verify.__file__).read_bytes(),
         **_beside(engine, sealed, vkey, first_index=first_index, more=more),
@@ -182,7 +182,7 @@ def _beside(engine: Engine, sealed: Sealed, vkey: str, *, first_index: int, more
         left = frontier_at(engine, first_index)
         found["left.txt"] = _lines_of(left)
     if more.rules is not None:
-        found["rules.json"] = _json(more.rules)
+        found["rules.json"] = verify.spelled(more.rules)
     for sha256, body in (more.schedules or {}).items():
         found[f"schedules/{sha256}.yaml"] = body
     if more.store is None:
@@ -230,10 +230,6 @@ def _lines_of(hashes: Sequence[bytes]) -> bytes:
     return b"".join(base64.b64encode(value) + b"\n" for value in hashes)
 
 
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
 def _write(path: Path, content: bytes) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _File(path)
@@ -253,7 +249,7 @@ def _listed(path: Path) -> dict[str, Any]:
 
 
 def _manifest(folder: Path, manifest: dict[str, Any], signer: Signer | None) -> None:
-    body = _json(manifest)
+    body = verify.spelled(manifest)
     (folder / "manifest.json").write_bytes(body)
     if signer is not None:
         digest = hashlib.sha256(body).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -133,10 +133,13 @@ class Following:
     def items(self, entries: Path) -> Iterator[Item]:
         """Yield the selected entries of `entries.jsonl` in order."""
         with entries.open("rb") as lines:
-            for index, line in enumerate(lines, self.first_index):
-                entry = json.loads(line)
-                if self.selection.takes(entry):
-                    yield self._item(index, entry)
+            yield from self.follow((i, json.loads(line)) for i, line in enumerate(lines, self.first_index))
+
+    def follow(self, entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Item]:
+        """Yield the selected ones of some entries, given with their log index and in log order."""
+        for index, entry in entries:
+            if self.selection.takes(entry):
+                yield self._item(index, entry)
 
     def _item(self, index: int, entry: dict[str, Any]) -> Item:
         shown = self.selection.shows(entry)

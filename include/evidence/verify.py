@@ -621,11 +621,16 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
+def spelled(value: object) -> bytes:
+    """Return a value as the exporter writes its JSON files."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
 def read_json(name: str, data: bytes) -> Any:
     """Return what a file of the exporter says; another spelling of it (order, repeated keys, blanks) is a flaw."""
     try:
         value = json.loads(data, parse_float=_refuse, parse_constant=_refuse)
-        again = (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        again = spelled(value)
     except (ValueError, TypeError, RecursionError):
         raise Flaw(f"{name}: not JSON") from None
     if again != data:
