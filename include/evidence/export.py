@@ -25,6 +25,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,6 +42,10 @@ from include.evidence.anchors import CHAIN, stamp_key
 from include.evidence.log import Sealed, bodies, frontier_at, latest
 from include.evidence.note import Checkpoint, Signer, open_checkpoint
 from include.evidence.store import EvidenceStore
+
+logger = logging.getLogger(__name__)
+TOLD = 100_000
+"""A long export says how far it is after so many entries."""
 
 Extras = Callable[[Path], Sequence[Path]]
 """Writes more files into the folder it is given, after everything but the manifest, and names them."""
@@ -163,6 +168,8 @@ def _entries(
                 if line is not None:
                     rows.write(line)
             index += 1
+            if not index % TOLD:
+                logger.info("export entries=%d of=%d", index, size)
     for line in lives.rows():
         still.write(line)
     rows.rows -= 1  # the header

@@ -180,6 +180,8 @@ def open_note(what: str, data: bytes, vkey: str) -> list[str]:
             raise Flaw(f"{what}: a signature line has another form")
         payload = _decode(match[2], what)
         if match[1] == name and payload[:4] == key_id:
+            if good:
+                raise Flaw(f"{what}: signed twice by {name}")
             if not _signed(public, text[: at + 1].encode(), payload[4:]):
                 raise Flaw(f"{what}: the signature of {name} is wrong")
             good = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from include.evidence.sheets_disposals import Confirmations, Exceptions, Paper, 
 from include.evidence.sheets_registers import Access, Holds, Policies, Storage
 from include.evidence.sheets_registers import Requests as PersonRequests
 
+logger = logging.getLogger(__name__)
+TOLD = 100_000
 EXCEL_ROWS = 1_048_576
 HEADER_ROWS = 2
 
@@ -107,6 +110,8 @@ def write_tables(
         }
         tables = [_Table(book, formats, b.sheet, texts, excel_rows) for b in builders]
         for item in following.items(folder / "entries.jsonl"):
+            if not (item.index + 1) % TOLD:
+                logger.info("sheets entries=%d", item.index + 1)
             summary.take(item, following)
             for builder, table in zip(builders, tables, strict=True):
                 table.write(builder.take(item))

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select
 
 from include.database import access_log, schedule_version
 from include.disposals.reporting import rules
+from include.errors import ScheduleError
 from include.evidence import verify
 from include.evidence.answers import Asked
 from include.evidence.ask import EVERY, ask
@@ -285,6 +286,16 @@ def test_the_approved_schedule_decides_about_two_people_not_a_file_somebody_name
     with engine.begin() as connection:
         connection.execute(insert(schedule_version).values(given))
     assert ask(command, stdin=io.StringIO("a0001\n")) == 1
+
+
+def test_a_schedule_without_the_line_asks_for_one_person_and_no_other_word_stands_for_it() -> None:
+    """An earlier version, which does not say so, stays readable: exports need its rules."""
+    body = schedule.load().body
+    without = b"".join(x for x in body.splitlines(keepends=True) if b"lookup_four_eyes" not in x)
+    assert schedule.load().settings.lookup_four_eyes
+    assert not schedule.parse(without, file="before").settings.lookup_four_eyes
+    with pytest.raises(ScheduleError, match="lookup_four_eyes"):
+        schedule.parse(body.replace(b"lookup_four_eyes: true", b"lookup_four_eyes: sometimes"), file="bent")
 
 
 def test_tags_are_computed_with_a_key_that_a_kms_holds(
