@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from include import keys
 from include.console.asking import Ask
@@ -16,13 +14,11 @@ from include.console.reading import account as reading
 from include.disposals.context import Decision
 from include.disposals.reporting import titles
 from include.errors import EvidenceError
-from include.evidence.certificates import write_certificate
+from include.evidence.certificates import certify, cover_of
 from include.evidence.note import Signer
 from include.evidence.proofs import row_proof
-from include.evidence.report import Cover
 from include.evidence.sheets import Titles
 from include.evidence.store import CHECKPOINT, EvidenceStore
-from include.evidence.words import PROVEN, state_of
 
 
 def vkey(ask: Ask) -> str:
@@ -44,24 +40,18 @@ def archive(ask: Ask, tag: str) -> bytes:
     if published is None:
         raise EvidenceError("Nothing is sealed yet, so there is nothing to certify. Try again after the next run.")
     note = published.body.decode()
-    origin, size, root = note.split("\n")[:3]
+    cover = cover_of(note, 0, ask.services.schedule.sha256)
     with ask.services.reading() as connection:
         as_of = ask.services.as_of(connection)
-        entries = [(i, e) for i, e in reading.entries_of(connection, [tag]) if i < int(size)]
-    schedule = ask.services.schedule
-    named = Titles(titles(Decision(ask.services.engine, schedule, as_of)))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        written = write_certificate(
-            folder, Cover(origin, 0, int(size), root, schedule.sha256), titles=named, subject_tag=tag, entries=entries
-        )
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
-            for path in written:
-                packed.write(path, path.relative_to(folder))
-            packed.writestr("checkpoint", note)
-            packed.writestr("vkey", vkey(ask))
-            for index, entry in entries:
-                if state_of(entry["event"], count_before=entry.get("count_before")) in PROVEN:
-                    packed.writestr(f"proofs/{index:09d}.tlog-proof", row_proof(store, vkey(ask), index))
+        entries = [(i, e) for i, e in reading.entries_of(connection, [tag]) if i < cover.size]
+    named = Titles(titles(Decision(ask.services.engine, ask.services.schedule, as_of)))
+    made = certify(entries, cover, titles=named, subject_tag=tag)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(f"certificates/{made.name}.pdf", made.pdf)
+        packed.writestr(f"certificates/{made.name}.txt", made.text)
+        packed.writestr("checkpoint", note)
+        packed.writestr("vkey", vkey(ask))
+        for index in made.indexes:
+            packed.writestr(f"proofs/{index:09d}.tlog-proof", row_proof(store, vkey(ask), index))
     return content.getvalue()

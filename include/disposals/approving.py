@@ -69,6 +69,8 @@ def approve_schedule(context: Context | Decision, *, role: str, pseudonym: str, 
                 "code": f"change_{change}",
                 "until": said.effective_on.isoformat(),
             }
+            if said.sent_on is not None:
+                fields["proof_date"] = said.sent_on.isoformat()  # the day people were told
             stage(connection, [base_entry(context, "policy_approved") | fields])
 
 

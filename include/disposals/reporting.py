@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import Engine, and_, exists, func, or_, select
 
 from include import keys
 from include.connections import Connection
@@ -187,17 +187,23 @@ def stored_schedules(context: Context) -> list[Schedule]:
 
     An export then lacks that version's rules, and its verifier says which dates it could not check.
     """
-    folder = Path(os.environ["RETENTION_SCHEDULE"]).parent if os.environ.get("RETENTION_SCHEDULE") else None
     found = {context.schedule.sha256: context.schedule}
-    with context.engine.connect() as connection:
+    return list((found | {s.sha256: s for s in schedules_in(context.engine)}).values())
+
+
+def schedules_in(engine: Engine) -> list[Schedule]:
+    """Return the schedule versions of a database that can be read here, oldest first."""
+    folder = Path(os.environ["RETENTION_SCHEDULE"]).parent if os.environ.get("RETENTION_SCHEDULE") else None
+    found = []
+    with engine.connect() as connection:
         bodies = connection.execute(select(schedule_version.c.body).order_by(schedule_version.c.stored_at)).scalars()
         for body in map(bytes, bodies):
             try:
                 read = schedules.parse(body, file="stored schedule", folder=folder or schedules.PACKAGE)
             except ScheduleError:
                 continue
-            found[read.sha256] = read
-    return list(found.values())
+            found.append(read)
+    return found
 
 
 def rules(known: Iterable[Schedule]) -> Mapping[str, Any]:

@@ -111,6 +111,7 @@ def receive(
         received |= {"basis": intake.channel, "until": first.due.isoformat()}
         if intake.instruction_sha256:
             received["receipt_sha256"] = intake.instruction_sha256
+        received["verify_method"] = intake.relation_check or intake.identity_check
         about = {"guardian": "child", "end_user": "end_user"}.get(intake.kind)
         stage(connection, [received | ({"subject_type": about} if about else {})])
     return UUID(str(row["request_id"]))

@@ -1,8 +1,8 @@
 """`python -m include.evidence COMMAND`:
 
 verify FOLDER [--vkey FILE_OR_TEXT] [--since OLD_CHECKPOINT] [--tsa ROOT.pem] [--strict]
-ask QUESTION [--folder FOLDER]        `ask --help` lists the questions
-destroy-epoch YEAR --keys FOLDER --by role:pseudonym --approved-by role:pseudonym --term-years N
+ask QUESTION [--folder FOLDER] [--language ko|en]        `ask --help` lists the questions
+destroy-epoch YEAR --by role:pseudonym --approved-by role:pseudonym [--keys FOLDER]
 """
 
 from __future__ import annotations

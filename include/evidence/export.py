@@ -25,6 +25,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,6 +42,10 @@ from include.evidence.anchors import CHAIN, stamp_key
 from include.evidence.log import Sealed, bodies, frontier_at, latest
 from include.evidence.note import Checkpoint, Signer, open_checkpoint
 from include.evidence.store import EvidenceStore
+
+logger = logging.getLogger(__name__)
+TOLD = 100_000
+"""A long export says how far it is after so many entries."""
 
 Extras = Callable[[Path], Sequence[Path]]
 """Writes more files into the folder it is given, after everything but the manifest, and names them."""
@@ -118,7 +123,7 @@ def export(
     files = _entries(engine, building, first_index=first_index, size=sealed.size, titles=shown)
     texts = {
         "checkpoint": sealed.note.encode(),
-        "titles.json": _json(shown),
+        "titles.json": verify.spelled(shown),
         "vkey": f"{vkey.strip()}\n".encode(),
         "verify.py": Path(verify.__file__).read_bytes(),
         **_beside(engine, sealed, vkey, first_index=first_index, more=more),
@@ -163,6 +168,8 @@ def _entries(
                 if line is not None:
                     rows.write(line)
             index += 1
+            if not index % TOLD:
+                logger.info("export entries=%d of=%d", index, size)
     for line in lives.rows():
         still.write(line)
     rows.rows -= 1  # the header
@@ -182,7 +189,7 @@ def _beside(engine: Engine, sealed: Sealed, vkey: str, *, first_index: int, more
         left = frontier_at(engine, first_index)
         found["left.txt"] = _lines_of(left)
     if more.rules is not None:
-        found["rules.json"] = _json(more.rules)
+        found["rules.json"] = verify.spelled(more.rules)
     for sha256, body in (more.schedules or {}).items():
         found[f"schedules/{sha256}.yaml"] = body
     if more.store is None:
@@ -230,10 +237,6 @@ def _lines_of(hashes: Sequence[bytes]) -> bytes:
     return b"".join(base64.b64encode(value) + b"\n" for value in hashes)
 
 
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
 def _write(path: Path, content: bytes) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _File(path)
@@ -253,7 +256,7 @@ def _listed(path: Path) -> dict[str, Any]:
 
 
 def _manifest(folder: Path, manifest: dict[str, Any], signer: Signer | None) -> None:
-    body = _json(manifest)
+    body = verify.spelled(manifest)
     (folder / "manifest.json").write_bytes(body)
     if signer is not None:
         digest = hashlib.sha256(body).hexdigest()

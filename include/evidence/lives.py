@@ -133,10 +133,10 @@ class Following:
     def items(self, entries: Path) -> Iterator[Item]:
         """Yield the selected entries of `entries.jsonl` in order."""
         with entries.open("rb") as lines:
-            yield from self.among((index, json.loads(line)) for index, line in enumerate(lines, self.first_index))
+            yield from self.follow((i, json.loads(line)) for i, line in enumerate(lines, self.first_index))
 
-    def among(self, entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Item]:
-        """Yield the selected ones of these entries with their log indexes; gaps between them do not matter."""
+    def follow(self, entries: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Item]:
+        """Yield the selected ones of some entries, given with their log index and in log order."""
         for index, entry in entries:
             if self.selection.takes(entry):
                 yield self._item(index, entry)

@@ -50,7 +50,7 @@ class Person:
 
 
 def keys_in(folder: Path) -> dict[str, bytes]:
-    """Return the epoch keys that lie in a folder as plain files; keys wrapped by a KMS are not read here."""
+    """Return the epoch keys that lie in a folder as plain files; those a KMS wraps come through `evidence_tags`."""
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder. Name the one with <year>.key in it.")
     found = {m[1]: path for path in sorted(folder.iterdir()) if (m := _FILE.fullmatch(path.name))}
@@ -127,11 +127,11 @@ def destroy_epoch(
     with engine.begin() as connection:
         stage(connection, [fields | {"code": "intended", "method": "key_file_removed"}])
     with path.open("r+b") as file:
-        file.write(os.urandom(KEY_BYTES))
+        file.write(os.urandom(path.stat().st_size))  # a key wrapped by a KMS is longer than a key
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
-    if epoch in keys_in(folder):
+    if f"{epoch}.key" in os.listdir(folder):
         raise ConfigurationError(f"{epoch}.key is still there. Remove it, and look for copies in backups.")
     with engine.begin() as connection:
         stage(connection, [fields | {"code": "confirmed_absent", "verify_method": "folder_listed"}])

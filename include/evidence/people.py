@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from include.evidence.certificates import proven_indexes, write_certificate
+from include.evidence.certificates import cover_of, write_certificate
 from include.evidence.lives import Selection
-from include.evidence.report import Cover, blocks
+from include.evidence.report import blocks
 from include.evidence.report_pages import draw
 from include.evidence.sheets import Titles
 from include.evidence.workbook import read_titles, write_tables
@@ -44,18 +44,19 @@ def add_people_files(
     first_index = int(size) - _lines(folder / "entries.jsonl")  # entries end in the checkpoint
     figures, written = write_tables(folder, titles=titles, selection=chosen, first_index=first_index)
     policy = figures.policies[-1][1] if figures.policies else figures.policy_sha256
-    cover = Cover(origin, first_index, int(size), root, policy)
+    cover = cover_of(note, first_index, policy)
     for language, (title, subtitle) in TITLES.items():
         path = folder / f"report.{language}.pdf"
         contents = blocks(figures, cover, Titles(titles), chosen, language)
         draw(path, title=title, subtitle=subtitle, footer=f"{origin} {size} {root}", blocks=contents)
         written.append(path)
     for name in processors:
-        written += write_certificate(folder, cover, processor=name, titles=Titles(titles), period=chosen)
+        written += write_certificate(folder, cover, processor=name, titles=Titles(titles), period=chosen)[0]
     for tag in subject_tags:
-        written += write_certificate(folder, cover, subject_tag=tag, titles=Titles(titles), period=chosen)
+        files, indexes = write_certificate(folder, cover, subject_tag=tag, titles=Titles(titles), period=chosen)
+        written += files
         if prove is not None:
-            for index in proven_indexes(folder, subject_tag=tag, period=chosen, first_index=first_index):
+            for index in indexes:
                 path = folder / "proofs" / f"{index:09d}.tlog-proof"
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(prove(note, int(size), index), encoding="utf-8", newline="\n")

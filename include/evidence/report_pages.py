@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from include.evidence.report import Bars, Block, Heading, Table, Text
 FONT, BOLD = "NanumGothic", "NanumGothicBold"
 SHORT = 14
 """A table of so many lines is not divided between pages."""
+PADDING = 6
+"""What a page's frame keeps free at each side, in points: tables begin where headings do."""
 COLOURS = (
     "#1B5E7B", "#9DB8C7", "#5B8C5A", "#B7D1B0", "#C9A227", "#8C5E3C", "#D98E5F", "#E7C9A9", "#A23E48", "#6C4F77",
     "#B59FC0", "#D1495B", "#999999", "#CCCCCC",
@@ -36,7 +39,7 @@ def _fonts() -> None:
     pdfmetrics.registerFontFamily(FONT, normal=FONT, bold=BOLD, italic=FONT, boldItalic=BOLD)
 
 
-def draw(path: Path, *, title: str, subtitle: str, footer: str, blocks: Sequence[Block]) -> None:
+def draw(to: Path | BytesIO, *, title: str, subtitle: str, footer: str, blocks: Sequence[Block]) -> None:
     """Write a PDF of A4 pages: a title, the blocks, and `p/n` under each page. The same input gives the same bytes."""
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import mm
@@ -45,13 +48,13 @@ def draw(path: Path, *, title: str, subtitle: str, footer: str, blocks: Sequence
     _fonts()
     styles = _styles()
     document = SimpleDocTemplate(
-        str(path), pagesize=A4, leftMargin=16 * mm, rightMargin=16 * mm, topMargin=18 * mm, bottomMargin=18 * mm,
-        title=title, author="evidence", subject=subtitle, invariant=1,
+        str(to) if isinstance(to, Path) else to, pagesize=A4, leftMargin=16 * mm, rightMargin=16 * mm,
+        topMargin=18 * mm, bottomMargin=18 * mm, title=title, author="evidence", subject=subtitle, invariant=1,
     )  # fmt: skip
     flow: list[Any] = [Paragraph(_escape(title), styles["title"]), Paragraph(_escape(subtitle), styles["subtitle"])]
     start: list[Any] = []
     for block in blocks:
-        drawn = _flowables(block, styles, document.width)
+        drawn = _flowables(block, styles, document.width - 2 * PADDING)
         if isinstance(block, Heading):
             flow, start = flow + start, drawn
         elif isinstance(block, Text) and start:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from include.evidence.lives import Following, Item
-from include.evidence.verify import OFFICIAL, OURS
+from include.evidence.verify import FORMULA, OFFICIAL, OURS
 
 Cell = str | int
 Row = tuple[Cell, ...]
@@ -122,4 +122,4 @@ def safe(cell: Cell) -> Cell:
         return cell
     if not cell.isprintable():
         cell = "".join(c if c.isprintable() else " " for c in cell)
-    return f"'{cell}" if cell.lstrip(" '")[:1] in ("=", "+", "-", "@") and not cell.startswith("'") else cell
+    return f"'{cell}" if cell.strip().lstrip(" '")[:1] in FORMULA and not cell.startswith("'") else cell

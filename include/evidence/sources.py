@@ -32,6 +32,8 @@ class Source(Protocol):
 
     first: int
     size: int
+    note: str
+    """The signed checkpoint over `size` entries."""
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Yield index and entry, in log order."""
@@ -53,7 +55,7 @@ class FolderSource:
         try:
             manifest = json.loads((folder / "manifest.json").read_bytes())
             self.first, self.size = int(manifest["first_index"]), int(manifest["size"])
-            self._note = (folder / "checkpoint").read_text(encoding="utf-8")
+            self.note = (folder / "checkpoint").read_text(encoding="utf-8")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EvidenceError(f"{folder} is not an export: {type(error).__name__}. Name its folder.") from None
         self._folder = folder
@@ -68,7 +70,7 @@ class FolderSource:
         """Return the proof of an entry, computed from the folder alone."""
         if not self.first <= index < self.size:
             raise EvidenceError(f"Entry {index} is not in this export of entries {self.first} to {self.size - 1}.")
-        return proof_text(self._node, self._note, self.size, index)
+        return proof_text(self._node, self.note, self.size, index)
 
     def root_at(self, size: int) -> bytes:
         """Return the root over the first `size` entries."""
@@ -121,7 +123,7 @@ class DatabaseSource:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._sealed = engine, latest(engine)
-        self.size = self._sealed.size
+        self.size, self.note = self._sealed.size, self._sealed.note
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Yield index and entry, in log order."""
@@ -135,7 +137,7 @@ class DatabaseSource:
         """Return the proof of an entry, computed from the stored leaf hashes."""
         if not 0 <= index < self.size:
             raise EvidenceError(f"Entry {index} is not in a log of {self.size} entries.")
-        return proof_text(self._node, self._sealed.note, self.size, index)
+        return proof_text(self._node, self.note, self.size, index)
 
     def root_at(self, size: int) -> bytes:
         """Return the root over the first `size` entries."""

@@ -18,6 +18,7 @@ import argparse
 import base64
 import gc
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -37,7 +38,12 @@ MANIFEST_SCHEMA = "erasure-evidence-export/1"
 MANIFEST_NOTE = "erasure-evidence/manifest/v1"
 RULES_SCHEMA = "erasure-evidence-rules/1"
 PROOF_HEADER = "c2sp.org/tlog-proof@v1"
-MAX_ENTRY, MAX_SMALL, MAX_FLAWS = 65_535, 1_000_000, 20
+MAX_ENTRY, MAX_FLAWS = 65_535, 20
+MAX_SMALL, MAX_NOTE = 16_000_000, 1_000_000
+"""Bytes of a file that is read whole, and of a signed note: what is larger was not written by an exporter."""
+MAX_SIGNATURES, MAX_HASHES = 100, 64
+MAX_SHAPE = 4096
+"""Bytes of an entry whose shape is remembered, so that hostile lines cannot fill the memory."""
 BLOCK = 1 << 20
 CLOCKS_DIFFER = timedelta(minutes=1)
 """How much earlier than the newest entry a timestamp may read, because two clocks are never the same."""
@@ -48,7 +54,7 @@ OURS = (
     "rule id", "legal basis", "trigger date", "last day", "destroy by", "days late", "system", "method",
     "verify result", "outcome", "log index", "subject tag", "checkpoint size",
 )  # fmt: skip
-_LINE = re.compile(rb"[\x20-\x3f\x41-\x5b\x5d-\x7e]+")  # printable ASCII without @ and backslash
+_LINE = re.compile(rb"[\x21-\x3f\x41-\x5b\x5d-\x7e]+")  # printable ASCII without spaces, @ and backslash: no free text
 _SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
 
 
@@ -165,13 +171,17 @@ def open_note(what: str, data: bytes, vkey: str) -> list[str]:
     at = text.rfind("\n\n")
     if at < 1 or not text.endswith("\n") or any(ord(c) < 32 and c != "\n" for c in text):
         raise Flaw(f"{what}: not a signed note")
-    good = False
-    for line in text[at + 2 : -1].split("\n"):
+    good, lines = False, text[at + 2 : -1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise Flaw(f"{what}: more than {MAX_SIGNATURES} signatures")
+    for line in lines:
         match = _SIGNATURE.fullmatch(line)
         if match is None:
             raise Flaw(f"{what}: a signature line has another form")
         payload = _decode(match[2], what)
         if match[1] == name and payload[:4] == key_id:
+            if good:
+                raise Flaw(f"{what}: signed twice by {name}")
             if not _signed(public, text[: at + 1].encode(), payload[4:]):
                 raise Flaw(f"{what}: the signature of {name} is wrong")
             good = True
@@ -331,6 +341,10 @@ class Ledger:
         return self._titles.get(code, code)
 
 
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""What starts a formula in a spreadsheet, also after blanks; the full-width forms do in Korean and Japanese ones."""
+
+
 def _csv(cells: list[str]) -> bytes:
     return (",".join(map(_cell, cells)) + "\r\n").encode("utf-8", "replace")
 
@@ -339,7 +353,7 @@ def _cell(value: str) -> str:
     """Return a cell that stays on its line and cannot start a formula."""
     if not value.isprintable():
         value = "".join(c if c.isprintable() else " " for c in value)
-    if value[:1] in ("=", "+", "-", "@"):
+    if value.lstrip()[:1] in FORMULA:
         value = "'" + value
     return '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value
 
@@ -474,13 +488,16 @@ class Rules:
     """
 
     def __init__(self, data: bytes) -> None:
+        read = read_json("rules.json", data)
         try:
-            read = json.loads(data, parse_float=_refuse, parse_constant=_refuse)
             if read["schema"] != RULES_SCHEMA:
                 raise ValueError
-            holidays = {v: (t["first_year"], t["last_year"], set(t["days"])) for v, t in read["holidays"].items()}
+            holidays = {
+                v: (_whole(t["first_year"]), _whole(t["last_year"]), set(t["days"]))
+                for v, t in read["holidays"].items()
+            }
             self._policies = {k: _Policy(p, holidays[p["holidays"]]) for k, p in read["policies"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise Flaw(f"rules.json: not rules of {RULES_SCHEMA}") from None
         self._expected = lru_cache(maxsize=1 << 15)(self._compute)
         self.checked = self.moved = self.unplanned = 0
@@ -512,7 +529,10 @@ class Rules:
         if said > last and entry["event"] != "planned":
             # Its plan, which would name the floor or hold, lies before this export.
             self.unplanned, last = self.unplanned + 1, said
-        right = [(last + timedelta(days=n)).isoformat() for n in (0, 1, within)]
+        try:
+            right = [(last + timedelta(days=n)).isoformat() for n in (0, 1, within)]
+        except OverflowError:
+            return "has a date no calendar knows"
         if [entry["last_day"], entry["free_from"], entry["destroy_by"]] != right:
             given = f"{said}, {entry['free_from']}, {entry['destroy_by']}"
             return f"has last day, free from and destroy by {given}; by {entry['rule_id']} they are {', '.join(right)}"
@@ -596,6 +616,30 @@ def _refuse(_: str) -> None:
     raise ValueError
 
 
+def _integer(digits: str) -> int:
+    """Return a whole number that every reader of JSON takes for the same one (RFC 8785: at most 2^53 - 1)."""
+    if len(digits) > 17 or abs(int(digits)) >= 2**53:
+        raise ValueError
+    return int(digits)
+
+
+def spelled(value: object) -> bytes:
+    """Return a value as the exporter writes its JSON files."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(name: str, data: bytes) -> Any:
+    """Return what a file of the exporter says; another spelling of it (order, repeated keys, blanks) is a flaw."""
+    try:
+        value = json.loads(data, parse_float=_refuse, parse_constant=_refuse)
+        again = spelled(value)
+    except (ValueError, TypeError, RecursionError):
+        raise Flaw(f"{name}: not JSON") from None
+    if again != data:
+        raise Flaw(f"{name}: not in its canonical form")
+    return value
+
+
 def _in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object whose keys stand in order, each once; anything else is judged the slow way."""
     found = dict(pairs)
@@ -605,8 +649,9 @@ def _in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_decode_sorted = json.JSONDecoder(object_pairs_hook=_in_order, parse_float=_refuse, parse_constant=_refuse).decode
-_decode_json = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_ONLY_INTEGERS: dict[str, Any] = {"parse_int": _integer, "parse_float": _refuse, "parse_constant": _refuse}
+_decode_sorted = json.JSONDecoder(object_pairs_hook=_in_order, **_ONLY_INTEGERS).decode
+_decode_json = json.JSONDecoder(**_ONLY_INTEGERS).decode
 _encode_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _MINUS = re.compile(r"[:,\[]-")
 
@@ -623,6 +668,8 @@ def read_entry(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_ENTRY or not _LINE.fullmatch(line):
         raise Flaw("is too long or holds characters no entry may hold")
     text = line.decode("ascii")
+    if len(line) > MAX_SHAPE:
+        return _read_closely(text)
     parts = _VARIABLE.split(text)
     template = _template(tuple(parts[0::3]), tuple(parts[1::3]))
     if template is None:
@@ -642,7 +689,7 @@ def _template(pieces: tuple[str, ...], keys: tuple[str, ...]) -> dict[str, Any] 
     """
     marks = [f"?{n}?" for n in range(len(keys))]
     text = pieces[0] + "".join(f'"{k}":"{m}"{p}' for k, m, p in zip(keys, marks, pieces[1:], strict=True))
-    if " " in text or _MINUS.search(text):
+    if _MINUS.search(text):
         return None
     try:
         entry = _decode_sorted(text)
@@ -719,7 +766,7 @@ _OPTIONAL = [
     *((k, _is_person) for k in ("actor", "approver")),
     *((k, _is_date) for k in ("created_from", "created_to")),
     *((k, _is_text) for k in ("policy_sha256", "code", "recorded_at")),
-    ("rule_version", _is_number),
+    *((k, _is_number) for k in ("rule_version", "count_before", "count_after")),
     ("moved_by", _is_moved),
 ]
 _texts_of, _dates_of = itemgetter(*_TEXTS), itemgetter(*_DATES)
@@ -736,7 +783,8 @@ def _is_plain_disposal(entry: dict[str, Any]) -> bool:
         "".join(entry["datasets"])
         "".join(entry["categories"])
         "".join((entry.get("policy_sha256", ""), entry.get("code", ""), entry.get("recorded_at", "")))
-        return type(entry["datasets"]) is type(entry["categories"]) is list and _is_number(entry.get("rule_version", 0))
+        counted = map(entry.get, ("rule_version", "count_before", "count_after"), (0, 0, 0))
+        return type(entry["datasets"]) is type(entry["categories"]) is list and all(map(_is_number, counted))
     except (KeyError, TypeError):
         return False
 
@@ -796,8 +844,8 @@ class Opening:
             read = json.loads(data)
             epoch, kind, value, key = (read[k] for k in ("epoch", "kind", "value", "key"))
             named = b"\x00".join(x.encode() for x in (epoch, kind, value))
-            if len(bytes.fromhex(key)) != 32:
-                raise ValueError
+            if len(bytes.fromhex(key)) != 32 or named.count(b"\x00") != 2:
+                raise ValueError  # a NUL inside would let one value pass for another kind's
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise Flaw("--opening: not a file with epoch, kind, value and key") from None
         self.epoch = epoch
@@ -857,9 +905,11 @@ class Proof:
         lines = head.split("\n")
         match = re.fullmatch(r"index (0|[1-9][0-9]{0,18})", lines[1]) if len(lines) > 1 else None
         if lines[0] != PROOF_HEADER or match is None or note.encode() != checkpoint:
-            raise Flaw(f"{name}: not a proof that leads to this folder's checkpoint")
+            raise Flaw(f"{name!a}: not a proof that leads to this folder's checkpoint")
+        if len(lines) > MAX_HASHES + 2:
+            raise Flaw(f"{name!a}: more hashes than any tree is high")
         self.index = int(match[1])
-        self.hashes = [_decode(line, name) for line in lines[2:]]
+        self.hashes = [_decode(line, ascii(name)) for line in lines[2:]]
 
 
 class Folder:
@@ -899,7 +949,7 @@ class Folder:
             self._manifest()
             self._listing()
             vkey = self._vkey()
-            size, root = open_checkpoint("checkpoint", self._small("checkpoint"), vkey)
+            size, root = open_checkpoint("checkpoint", self._note("checkpoint"), vkey)
             self._signed_manifest(vkey)
             self._entries(size, root, vkey)
             for name in sorted(self.files.keys() - self.READ):
@@ -908,23 +958,23 @@ class Folder:
             self.flaws.append(str(flaw))
         except OSError as error:
             self.flaws.append(f"a file cannot be read ({type(error).__name__})")
+        except Exception as error:  # what nobody thought of must not pass for a verified folder, nor end in a traceback
+            self.flaws.append(f"this verifier could not go on ({type(error).__name__}); nothing after that was checked")
 
-    def _small(self, name: str) -> bytes:
+    def _small(self, name: str, limit: int = MAX_SMALL) -> bytes:
         with (self.path / name).open("rb") as file:
-            data = file.read(MAX_SMALL + 1)
-        if len(data) > MAX_SMALL:
-            raise Flaw(f"{name}: too large")
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise Flaw(f"{name!a}: too large")
         return data
 
+    def _note(self, name: str) -> bytes:
+        return self._small(name, MAX_NOTE)
+
     def _manifest(self) -> None:
-        data = self._small("manifest.json")
-        try:
-            manifest = json.loads(data, parse_float=_refuse, parse_constant=_refuse)
-            again = (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-        except (ValueError, RecursionError):
-            raise Flaw("manifest.json: not JSON") from None
-        if again != data or not isinstance(manifest, dict):
-            raise Flaw("manifest.json: not in its canonical form")
+        manifest = read_json("manifest.json", self._small("manifest.json"))
+        if not isinstance(manifest, dict):
+            raise Flaw(f"manifest.json: not a manifest of {MANIFEST_SCHEMA}")
         files = manifest.get("files")
         good = manifest.keys() == {"schema", "origin", "first_index", "size", "files"}
         if not good or manifest["schema"] != MANIFEST_SCHEMA or not _is_list_of_files(files):
@@ -953,7 +1003,7 @@ class Folder:
 
     def _vkey(self) -> str:
         try:
-            own = self._small("vkey").decode()
+            own = self._note("vkey").decode()
         except UnicodeDecodeError:
             raise Flaw("vkey: not text") from None
         if self.given is None:
@@ -967,12 +1017,15 @@ class Folder:
         if self.manifest["origin"] != _read_vkey(vkey)[0]:
             self.flaw("manifest.json: origin is not the signer's name")
         if not (self.path / "manifest.note").is_file():
+            if self.given is not None:
+                self.flaw("manifest.note: missing, so the log's key vouches for no file here but the log itself")
+                return
             self.open_checks.append(
                 "the manifest's signature (no manifest.note), so titles and files for people rest on digests alone: "
                 "ask for an export signed by the log, then verify.py FOLDER --vkey FILE"
             )
             return
-        lines = open_note("manifest.note", self._small("manifest.note"), vkey)
+        lines = open_note("manifest.note", self._note("manifest.note"), vkey)
         if lines != [MANIFEST_NOTE, hashlib.sha256(self._small("manifest.json")).hexdigest()]:
             self.flaw("manifest.note: signed over another manifest.json")
 
@@ -983,7 +1036,7 @@ class Folder:
         old = open_checkpoint("the older checkpoint", self.since, vkey) if self.since is not None else None
         proven = self._consistency((size, root), vkey)
         proofs = [
-            Proof(name, self._small(name), self._small("checkpoint"))
+            Proof(name, self._note(name), self._note("checkpoint"))
             for name in sorted(self.files)
             if name.endswith(".tlog-proof")
         ]
@@ -1010,9 +1063,9 @@ class Folder:
         """Return the earlier checkpoint that `consistency.txt` proves to be a beginning of this log."""
         if "consistency.txt" not in self.files or "checkpoint-prev.txt" not in self.files:
             return None
-        old = open_checkpoint("checkpoint-prev.txt", self._small("checkpoint-prev.txt"), vkey)
-        head, *lines = self._small("consistency.txt").decode("ascii", "replace").split("\n")
-        if head != f"{old[0]} {new[0]}" or lines.pop() != "":
+        old = open_checkpoint("checkpoint-prev.txt", self._note("checkpoint-prev.txt"), vkey)
+        head, *lines = self._note("consistency.txt").decode("ascii", "replace").split("\n")
+        if head != f"{old[0]} {new[0]}" or not lines or lines.pop() != "" or len(lines) > MAX_HASHES + 1:
             raise Flaw("consistency.txt: not a proof between the two checkpoints")
         if not is_consistent(old, new, [_decode(line, "consistency.txt") for line in lines]):
             raise Flaw("consistency.txt: checkpoint-prev.txt is not a beginning of this log")
@@ -1034,9 +1087,9 @@ class Folder:
         for proof in proofs:
             leaf = walk.leaves.get(proof.index)
             if leaf is None:
-                self.flaw(f"{proof.name}: entry {proof.index} is not in this export")
+                self.flaw(f"{proof.name!a}: entry {proof.index} is not in this export")
             elif follows_inclusion(leaf, proof.index, size, proof.hashes) != root:
-                self.flaw(f"{proof.name}: does not lead from its entry to the root")
+                self.flaw(f"{proof.name!a}: does not lead from its entry to the root")
         if proofs:
             self.facts.append(f"{len(proofs)} row proofs")
 
@@ -1067,25 +1120,34 @@ class Folder:
             self.open_checks.append(f"the timestamp: {lacking}, or run {command}")
             return
         token = str(self.path / "checkpoint.tsr")
-        chain = ["-untrusted", str(self.path / "tsa-chain.pem")] if "tsa-chain.pem" in self.files else []
-        data = ["-data", str(self.path / "checkpoint"), "-CAfile", str(self.tsa)]
-        if not self._openssl(openssl, "-verify", "-in", token, *data, *chain)[0]:
-            self.flaw("checkpoint.tsr: not a timestamp of this checkpoint by an authority under the root you gave")
-            return
-        found = re.search(r"^Time stamp: (.+?) GMT$", self._openssl(openssl, "-reply", "-in", token, "-text")[1], re.M)
+        text = self._openssl(openssl, "-reply", "-in", token, "-text")[1]
+        found = re.search(r"^Time stamp: (.+?) GMT$", text, re.M)
         try:
             stamped = datetime.strptime(re.sub(r"\.\d+", "", found[1]) if found else "", "%b %d %H:%M:%S %Y")
             latest = datetime.strptime(newest, "%Y-%m-%dT%H:%M:%SZ") if newest else stamped
         except ValueError:
             self.flaw("checkpoint.tsr or the newest entry's recorded_at: no readable time")
             return
+        chain = ["-untrusted", str(self.path / "tsa-chain.pem")] if "tsa-chain.pem" in self.files else []
+        data = ["-data", str(self.path / "checkpoint"), "-CAfile", str(self.tsa)]
+        verifying = ["-verify", "-in", token, *data, *chain]
+        # An authority's certificate lives some years, evidence longer: what counts is that it was good at the stamp.
+        then = str(int(stamped.replace(tzinfo=UTC).timestamp()))
+        now_good = self._openssl(openssl, *verifying)[0]
+        if not now_good and not self._openssl(openssl, *verifying, "-attime", then)[0]:
+            self.flaw("checkpoint.tsr: not a timestamp of this checkpoint by an authority under the root you gave")
+            return
         if stamped + CLOCKS_DIFFER < latest:
             self.flaw(f"checkpoint.tsr: stamped at {stamped} UTC, before the newest entry was recorded ({latest})")
-        self.facts.append(f"timestamped {stamped.replace(tzinfo=UTC).isoformat()}")
+        lapsed = "" if now_good else " (the authority's certificate was valid then and has lapsed since)"
+        self.facts.append(f"timestamped {stamped.replace(tzinfo=UTC).isoformat()}{lapsed}")
 
     @staticmethod
     def _openssl(openssl: str, *arguments: str) -> tuple[bool, str]:
-        done = subprocess.run([openssl, "ts", *arguments], capture_output=True, timeout=60, check=False)
+        try:
+            done = subprocess.run([openssl, "ts", *arguments], capture_output=True, timeout=60, check=False)
+        except subprocess.TimeoutExpired:
+            raise Flaw("checkpoint.tsr: OpenSSL did not come to an end over it within a minute") from None
         return done.returncode == 0, done.stdout.decode("utf-8", "replace")
 
     def _left(self, first: int) -> list[bytes]:
@@ -1135,10 +1197,7 @@ class Folder:
     def _titles(self) -> dict[str, str]:
         if "titles.json" not in self.files:
             return {}
-        try:
-            titles = json.loads(self._small("titles.json"))
-        except (ValueError, RecursionError):
-            raise Flaw("titles.json: not JSON") from None
+        titles = read_json("titles.json", self._small("titles.json"))
         if not isinstance(titles, dict) or not all(isinstance(v, str) for v in titles.values()):
             raise Flaw("titles.json: not titles by code")
         return titles
@@ -1191,7 +1250,7 @@ class Folder:
             )
 
     def _tell_of(self, opened: Opening) -> None:
-        head = f"the opened subject has tag {opened.tag} under epoch {opened.epoch}"
+        head = f"the opened subject has tag {opened.tag} under epoch {ascii(opened.epoch)[1:-1]}"
         found = f"{opened.entries} entries" if opened.entries else "no record under this epoch in these entries"
         self.facts.append(f"{head}: {found}")
         self.facts += [f"  {words}" for words in opened.newest.values()]
@@ -1274,6 +1333,8 @@ def main(arguments: list[str] | None = None) -> int:
         if folder.progress:
             print(file=sys.stderr)  # noqa: T201
     text, passed = verdict(folder, strict=options.strict)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a Korean console of code page 949 lacks some characters
     print(text)  # noqa: T201
     return 0 if passed else 1
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from include.evidence.sheets_disposals import Confirmations, Exceptions, Paper, 
 from include.evidence.sheets_registers import Access, Holds, Policies, Storage
 from include.evidence.sheets_registers import Requests as PersonRequests
 
+logger = logging.getLogger(__name__)
+TOLD = 100_000
 EXCEL_ROWS = 1_048_576
 HEADER_ROWS = 2
 
@@ -44,7 +47,9 @@ class _Table:
         self._at = 0
         self._sheet.freeze_panes(HEADER_ROWS, 0)
         self._sheet.set_landscape()
-        self._sheet.set_paper(9)
+        self._sheet.set_paper(8)  # A3: twenty columns are read on one sheet of it, on A4 they are not
+        self._sheet.fit_to_pages(1, 0)
+        self._sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
         self._sheet.repeat_rows(0, HEADER_ROWS - 1)
         self._sheet.set_footer(f"&L{self.sheet.ko} · {self.sheet.en}&R&P/&N")
         for column, (ko, en) in enumerate(self.sheet.columns):
@@ -65,12 +70,14 @@ class _Table:
                 if isinstance(cell, int):
                     self._sheet.write_number(self._at, column, cell)
                 elif cell:
-                    self._sheet.write_string(self._at, column, cell)
+                    self._sheet.write_string(self._at, column, cell, self._formats["cell"])
             self._at += 1
             self.rows += 1
 
     def close(self) -> None:
         """End the sheet; an empty one says so."""
+        if self._at > HEADER_ROWS:
+            self._sheet.autofilter(HEADER_ROWS - 1, 0, self._at - 1, len(self.sheet.columns) - 1)
         if not self.rows:
             self._sheet.write_string(self._at, 0, EMPTY, self._formats["note"])
             self._lines.writerow([EMPTY])
@@ -99,9 +106,12 @@ def write_tables(
         formats = {
             "header": book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#DDE6ED"}),
             "note": book.add_format({"italic": True}),
+            "cell": book.add_format({"text_wrap": True, "valign": "top"}),
         }
         tables = [_Table(book, formats, b.sheet, texts, excel_rows) for b in builders]
         for item in following.items(folder / "entries.jsonl"):
+            if not (item.index + 1) % TOLD:
+                logger.info("sheets entries=%d", item.index + 1)
             summary.take(item, following)
             for builder, table in zip(builders, tables, strict=True):
                 table.write(builder.take(item))
@@ -126,4 +136,4 @@ def read_titles(folder: Path) -> dict[str, str]:
 def _width(ko: str, en: str) -> int:
     if "SHA-256" in ko or "태그" in ko:
         return 24
-    return min(max(2 * len(ko), len(en), 10) + 2, 30)
+    return min(max(2 * len(ko), len(en), 10) + 2, 26)

@@ -81,6 +81,7 @@ class Settings(Part):
     telecommunications_operator: bool
     evidence_term_years: Annotated[int, Field(ge=3, le=5)]
     operator_access_log_years: Annotated[int, Field(ge=1, le=5)]
+    lookup_four_eyes: bool = False
     hold_review_days: Annotated[int, Field(ge=1, le=90)]
     answer_days: Annotated[int, Field(ge=1, le=10)]
     notice_days: Annotated[int, Field(ge=7, le=365)]

@@ -28,7 +28,11 @@ READ = [
     for method, path, capability in DOORS
     if method == "GET" and "{" not in path and not any(part in path for part in NAMED)
 ]
-QUERY = {"/run": "?dag_id=nightly_retention&run_id=scheduled__seeded", "/dag": "?dag_id=nightly_retention", "/evidence/row": "?n=1"}
+QUERY = {
+    "/run": "?dag_id=nightly_retention&run_id=scheduled__seeded",
+    "/dag": "?dag_id=nightly_retention",
+    "/evidence/row": "?n=1",
+}
 SERIOUS = {"serious", "critical"}
 
 

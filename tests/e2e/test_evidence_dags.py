@@ -179,16 +179,18 @@ def test_an_export_asked_for_by_processor_and_by_subject_certifies_it(room: Room
     assert "row proofs" in room.verdict(folder)
 
 
-def test_an_account_is_looked_up_with_its_proof(room: Room, exported: Path) -> None:
-    folder = room.stack.local / "keys" / "tags"
+def test_an_account_is_looked_up_with_its_proof(room: Room, exported: Path, tmp_path: Path) -> None:
+    """As an auditor does it: with the opening of one tag, and no key."""
     with (exported / "ledger.csv").open(encoding="utf-8-sig", newline="") as lines:
         gone = {row["subject tag"] for row in csv.DictReader(lines)}
     tags = SubjectTags(epochs(room.stack.connections["evidence_tags"]))
     account = next(a for a in (p.account_id for p in _company(room).people) if gone & set(tags.all(a).values()))
+    opened = tags.open(account, epoch=next(e for e, tag in tags.all(account).items() if tag in gone))
+    named = {"epoch": opened.epoch, "kind": opened.kind, "value": opened.value, "key": opened.key.hex()}
+    (tmp_path / "opening.json").write_text(json.dumps(named))
     command = [sys.executable, "-m", "include.evidence", "ask", "was-destroyed", "--folder", str(exported)]
-    done = subprocess.run(
-        [*command, "--keys", str(folder)], input=f"{account}\n", cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command += ["--opening", str(tmp_path / "opening.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "confirmed_absent" in done.stdout
     assert "c2sp.org/tlog-proof@v1" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 from uuid import UUID
 
@@ -54,3 +55,8 @@ def life(number: int) -> list[dict[str, Any]]:
         disposal(number, "accepted", step="delete_rows", http_status=200, receipt_sha256="cd" * 32),
         disposal(number, "confirmed_absent", count_before=3, count_after=0, verify_method="select_count"),
     ]
+
+
+def spelled(value: Any) -> bytes:
+    """Return a value as the exporter writes its JSON files, however odd it is."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")

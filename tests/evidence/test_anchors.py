@@ -156,3 +156,26 @@ def examine(folder: Path, tsa: Path | None, log: Log) -> verify.Folder:
     found = verify.Folder(folder, vkey=log.signer.vkey, since=None, tsa=tsa)
     found.examine()
     return found
+
+
+@needs("openssl")
+@pytest.mark.parametrize(("days", "root", "good"), [(60, "ours", True), (60, "other", False), (0, "ours", True)])
+def test_a_stamp_outlives_its_authoritys_certificate(
+    log: Log, ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, root: str, good: bool
+) -> None:
+    """Evidence is read for years, certificates live for some: OpenSSL looks at the chain of the day of the stamp."""
+    log.stage([samples.base("run_started") | PAST])
+    log.seal()
+    stamped(log, ours)
+    (tmp_path / "other").mkdir()
+    authority.certify(tmp_path / "other", "other")
+    later, real = str(int(datetime.now(UTC).timestamp()) + days * 86_400), verify.Folder._openssl
+
+    def on_a_later_day(openssl: str, *arguments: str) -> tuple[bool, str]:
+        dated = "-verify" in arguments and "-attime" not in arguments
+        return real(openssl, *arguments, *(["-attime", later] if dated else []))
+
+    monkeypatch.setattr(verify.Folder, "_openssl", staticmethod(on_a_later_day))
+    found = examine(exported(log, tmp_path), (ours if root == "ours" else tmp_path / "other") / "root.pem", log)
+    assert (found.flaws == []) == good
+    assert any("has lapsed since" in f for f in found.facts) == (good and days > 0)

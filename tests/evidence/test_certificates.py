@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import EvidenceError
-from include.evidence.certificates import proven_indexes, write_certificate
+from include.evidence.certificates import certify, cover_of, write_certificate
 from include.evidence.people import add_people_files
 from include.evidence.report import Cover
 from include.evidence.sheets import Titles
@@ -19,7 +19,7 @@ TAG = str(disposal(1, "planned")["subject_tag"])
 
 def certificate(path: Path, before: int = 0, **about: str) -> str:
     cover = Cover("log.example", before, 99, "root=", "ab" * 32)
-    pdf, text = write_certificate(path, cover, titles=Titles(TITLES), **about)  # type: ignore[arg-type]
+    (pdf, text), _ = write_certificate(path, cover, titles=Titles(TITLES), **about)  # type: ignore[arg-type]
     assert pdf.read_bytes().startswith(b"%PDF-")
     return text.read_text(encoding="utf-8")
 
@@ -27,7 +27,9 @@ def certificate(path: Path, before: int = 0, **about: str) -> str:
 def test_a_subject_certificate_names_each_proven_line_by_its_log_index(tmp_path: Path) -> None:
     path = folder(tmp_path, night())
     text = certificate(path, subject_tag=TAG)
-    (index,) = proven_indexes(path, subject_tag=TAG)
+    _, (index,) = write_certificate(
+        path, Cover("log.example", 0, 99, "root=", "ab" * 32), titles=Titles(TITLES), subject_tag=TAG
+    )
     assert '"confirmed_absent"' in (path / "entries.jsonl").read_text().splitlines()[index]
     assert f"3 > 0 | 행 삭제 · row delete / select_count | {index}" in text
     assert "증명되지 않은 건 · not proven: 0" in text
@@ -53,7 +55,23 @@ def test_a_line_that_found_nothing_says_so(tmp_path: Path) -> None:
 
 def test_log_indexes_count_from_the_beginning_of_the_log(tmp_path: Path) -> None:
     path = folder(tmp_path, life(1), before=1000)
-    assert proven_indexes(path, subject_tag=TAG, first_index=1000) == [1004]
+    cover = Cover("log.example", 1000, 1005, "root=", "ab" * 32)
+    assert write_certificate(path, cover, titles=Titles(TITLES), subject_tag=TAG)[1] == (1004,)
+
+
+@pytest.mark.parametrize("about", [{"subject_tag": TAG}, {"processor": "stripe"}])
+def test_a_certificate_is_made_of_entries_alone_and_is_the_same_every_time(
+    tmp_path: Path, about: dict[str, str]
+) -> None:
+    """The console and the end of a processor have entries and no folder; nothing is read or written."""
+    path = folder(tmp_path, night())
+    cover = cover_of((path / "checkpoint").read_text(encoding="utf-8"), 0, "ab" * 32)
+    made = [certify(enumerate(night()), cover, titles=Titles(TITLES), **about) for _ in (1, 2)]  # type: ignore[arg-type]
+    (pdf, text), indexes = write_certificate(path, cover, titles=Titles(TITLES), **about)  # type: ignore[arg-type]
+    assert made[0] == made[1]
+    assert (made[0].pdf, made[0].text.encode()) == (pdf.read_bytes(), text.read_bytes())
+    assert made[0].indexes == indexes
+    assert "서명 · signature" in made[0].text
 
 
 @pytest.mark.parametrize("about", [{}, {"subject_tag": TAG, "processor": "stripe"}])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.evidence.test_verify import SIGNER, examine, remanifest, sealed
 
 SCHEDULE = schedule.load()
 DATA = rules([SCHEDULE])
-RULES = verify.Rules(json.dumps(DATA).encode())
+RULES = verify.Rules(samples.spelled(DATA))
 STARTS = [(r.id, r.version, t) for r in SCHEDULE.rules.values() for t in r.triggers]
 
 
@@ -162,7 +161,7 @@ HOSTILE = st.recursive(
 @given(key=st.sampled_from(["schema", "policies", "holidays"]), value=HOSTILE)
 def test_rules_of_any_shape_are_read_without_a_traceback(key: str, value: Any) -> None:
     with suppress(verify.Flaw):
-        verify.Rules(json.dumps({**DATA, key: value}).encode())
+        verify.Rules(samples.spelled({**DATA, key: value}))
 
 
 @settings(max_examples=150, deadline=None)
@@ -170,7 +169,7 @@ def test_rules_of_any_shape_are_read_without_a_traceback(key: str, value: Any) -
 def test_policies_of_any_shape_are_read_without_a_traceback(at: str, value: Any) -> None:
     policy = {**DATA["policies"][SCHEDULE.sha256], at: value}
     try:
-        bent = verify.Rules(json.dumps({**DATA, "policies": {SCHEDULE.sha256: policy}}).encode())
+        bent = verify.Rules(samples.spelled({**DATA, "policies": {SCHEDULE.sha256: policy}}))
         bent.judge(plan("R-01", "terminated", date(2026, 5, 20), date(2026, 11, 20)))
     except verify.Flaw:
         pass
