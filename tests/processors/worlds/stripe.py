@@ -112,6 +112,15 @@ class StripeWorld(HttpWorld):
                 )
             )  # fmt: skip
 
+    def doubled(self) -> list[str]:
+        """A second redaction job for the same customer."""
+        jobs: dict[str, list[str]] = {}
+        for job in self.standin.store.all("redaction_job"):
+            for customer in (job.get("objects") or {}).get("customers") or ():
+                key = customer["id"] if isinstance(customer, dict) else str(customer)
+                jobs.setdefault(key, []).append(str(job["id"]))
+        return [f"{key} stands in the redaction jobs {found}" for key, found in jobs.items() if len(found) > 1]
+
     def vanish(self) -> None:
         """Somebody deleted the customer and had everything redacted; Stripe keeps the stubs."""
         for key in set(self.snapshot()) - set(self.others):
