@@ -48,7 +48,10 @@ class Nursery:
 
     def __enter__(self) -> Nursery:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from tests.crash.nursery import main; main()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+            [sys.executable, "-c", "from tests.crash.nursery import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
         )
         return self
 
@@ -87,7 +90,7 @@ def _read(stream: IO[bytes] | None) -> Any:
     head = stream.read(4)
     if not head:
         return None
-    return pickle.loads(stream.read(struct.unpack(">I", head)[0]))  # noqa: S301 - our own child
+    return pickle.loads(stream.read(struct.unpack(">I", head)[0]))
 
 
 def _child(pipe: int, job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None) -> None:
@@ -130,7 +133,7 @@ def _born(job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | Non
             if word == "point":
                 points.append(rest)
             else:
-                ended = pickle.loads(lines.read(int(rest)))  # noqa: S301 - our own child
+                ended = pickle.loads(lines.read(int(rest)))
     _pid, status = os.waitpid(pid, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     if not killed and not ended:

@@ -26,7 +26,7 @@ class SalesforceWorld(HttpWorld):
     richest: ClassVar[str] = "contact of a company"
     variants = {shape: GONE for shape in SHAPES}
     acts = (
-        Act("open a job", "POST", r"/jobs/ingest$"),
+        Act("open a job", "POST", r"/jobs/ingest$", again="an open job without rows deletes nothing, and lapses"),
         Act("upload ids", "PUT", r"/jobs/ingest/[^/]+/batches$"),
         Act("close a job", "PATCH", r"/jobs/ingest/[^/]+$"),
         Act("empty the bin", "POST", r"/services/Soap/", on="duplicates"),

@@ -59,7 +59,12 @@ class StripeWorld(HttpWorld):
         ),
         Act("detach a card", "POST", r"^/v1/payment_methods/[^/]+/detach$"),
         Act("delete a source or tax id", "DELETE", r"^/v1/customers/[^/]+/(sources|tax_ids)/"),
-        Act("blank fields", "POST", r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$"),
+        Act(
+            "blank fields",
+            "POST",
+            r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$",
+            again="what is blank stays blank",
+        ),
         Act("delete the customer", "DELETE", r"^/v1/customers/[^/]+$"),
         Act("create a redaction job", "POST", r"^/v1/privacy/redaction_jobs$"),
         Act(
