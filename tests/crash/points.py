@@ -9,6 +9,7 @@ pipe; at the point asked for the process kills itself with a real SIGKILL, after
     call GET /path     a request is about to be sent
     sent GET /path     it was sent and carried out; nothing of the answer was read
     replied GET /path  the answer was read, and nothing was done about it yet
+    file open a.csv    a file below a folder named `crash-…` is about to be opened for writing, renamed or removed
 
 A transaction that wrote nothing leaves nothing behind and is no point.
 """
@@ -16,9 +17,11 @@ A transaction that wrote nothing leaves nothing behind and is no point.
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +29,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy.engine.default import DefaultDialect
 
 PATIENCE = 30.0
+REQUEST = re.compile(rb"([A-Z]+ \S+) HTTP/1\.[01]\r\n")
 
 
 class Points:
@@ -49,6 +53,13 @@ def install(points: Points) -> None:
     """Let every commit and every HTTP request of this process pass the points from now on."""
     _commits(points)
     _sockets(points)
+    sys.addaudithook(lambda event, arguments: _file(points, event, arguments))
+
+
+def _file(points: Points, event: str, arguments: tuple[Any, ...]) -> None:
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    if (writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir")) and "/crash-" in str(arguments[0]):
+        points.pass_(f"file {event} {os.path.basename(str(arguments[0]))}")
 
 
 def _commits(points: Points) -> None:
@@ -73,7 +84,11 @@ def _sockets(points: Points) -> None:
 
     def before(connection: socket.socket, data: Any) -> None:
         if connection.family == socket.AF_INET and connection not in asked:
-            line = bytes(data[:2000]).partition(b"\r\n")[0].decode("latin-1").rpartition(" ")[0]
+            found = REQUEST.match(bytes(data[:4000]))
+            if found is None:  # the body, after the place asked for it with 100 Continue
+                asked[connection] = "body"
+                return
+            line = found[1].decode("latin-1")
             points.pass_(f"call {line}")
             asked[connection] = line
 

@@ -140,7 +140,7 @@ def test_a_life_survives_being_killed_anywhere(
     theatre.killed[f"{name}, {variant}"] = words.total()
     print(f"{name}, {variant}: {total} points, killed at {words.total()}: {dict(words)}")
     assert not wrong, "\n".join(wrong)
-    assert words["committed"]
+    assert words["sent"] or words["committed"]
     # What takes longer or shorter than the life that was counted ends before its last points.
     assert words.total() >= 0.9 * len(ordinals)
 

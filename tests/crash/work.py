@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,11 @@ from include import database
 from include.accounts import Accounts, Identifiers
 from include.archive.staging import ArchiveKeys
 from include.connections import Connection, database_url
-from include.disposals import Context, advance_batch, locate_batch
+from include.disposals import Context, advance_batch, archiving, locate_batch
+from include.evidence import export as exporting
+from include.evidence import log
+from include.evidence.note import Signer
+from include.evidence.store import EvidenceStore
 from include.evidence.tags import SubjectTags
 from include.keys import LocalWrapper
 from include.policy import schedule
@@ -95,3 +100,59 @@ def advance(task: Task) -> dict[str, int]:
     context = task.context()
     with WORLDS[task.name].hurried():
         return advance_batch(context, task.processor(), task.batch_id, task.owner)
+
+
+class Nobody(Company):
+    """A company whose accounts are all gone."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def held_accounts(self, as_of: date) -> list[str]:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What archive and evidence tasks need: our database, a bucket, the business date and the run."""
+
+    ours: Connection
+    store: Connection
+    as_of: date
+    run_id: UUID | None = None
+
+    def context(self) -> Context:
+        """Return a context without accounts."""
+        return Context(
+            engine=engine_of(self.ours),
+            accounts=Nobody(),  # type: ignore[arg-type]
+            schedule=loaded(),
+            tags=SubjectTags({"2026": bytes(32)}),
+            wrapper=LocalWrapper(bytes(range(32))),
+            as_of=self.as_of,
+            run_id=self.run_id,
+            dag_id="nightly_retention",
+        )
+
+
+def pack(books: Books) -> dict[str, int]:
+    """Pack what is staged."""
+    return archiving.pack_staged(books.context(), books.store)
+
+
+def lapse(books: Books) -> dict[str, int]:
+    """Destroy what outlived its basis."""
+    return archiving.lapse_due(books.context(), books.store)
+
+
+SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
+
+
+def seal(books: Books) -> int:
+    """Seal what is staged; return the size of the log."""
+    return log.seal(engine_of(books.ours), EvidenceStore.of(books.store), SIGNER, now=datetime.now(UTC)).size
+
+
+def export(books: Books, folder: str) -> int:
+    """Export the log."""
+    return exporting.export(engine_of(books.ours), Path(folder), vkey=SIGNER.vkey, signer=SIGNER).size

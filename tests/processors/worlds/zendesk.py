@@ -48,15 +48,30 @@ class ZendeskWorld(HttpWorld):
             r"^/api/v2/channels/voice/calls/",
             rare="a call on another's ticket keeps its numbers, so it ends with a person (test_zendesk_erasing.py)",
         ),
-        Act("delete suspended mails", "DELETE", r"^/api/v2/suspended_tickets/destroy_many$"),
+        Act(
+            "delete suspended mails",
+            "DELETE",
+            r"^/api/v2/suspended_tickets/destroy_many$",
+            again="a mail is deleted once; a second job finds it gone",
+        ),
         Act(
             "delete tickets",
             "DELETE",
             r"^/api/v2/tickets/destroy_many$",
             again="a ticket is deleted once; a second job finds it gone",
         ),
-        Act("purge tickets", "DELETE", r"^/api/v2/deleted_tickets/(destroy_many|[0-9]+)$"),
-        Act("delete users", "DELETE", r"^/api/v2/users/(destroy_many|[0-9]+)$"),
+        Act(
+            "purge tickets",
+            "DELETE",
+            r"^/api/v2/deleted_tickets/(destroy_many|[0-9]+)$",
+            again="a ticket is purged once; a second job finds it gone",
+        ),
+        Act(
+            "delete users",
+            "DELETE",
+            r"^/api/v2/users/(destroy_many|[0-9]+)$",
+            again="a user is deleted once; a second job finds it gone",
+        ),
         Act("purge a user", "DELETE", r"^/api/v2/deleted_users/[0-9]+$"),
     )
     oddities = {
