@@ -4,7 +4,8 @@
         ended = nursery.run(tests.crash.work.advance, night, die_at=17)
 
 One process with everything imported (and no threads) forks a child for each job. A rehearsal runs a job in that process
-itself, so that what a job does once in a process (models of SDKs, compiled SQL) is not done in every child. Jobs and their arguments are pickled; what a child returns comes back pickled too.
+itself, so that what a job does once in a process (models of SDKs, compiled SQL) is not done in every child. Jobs and
+their arguments are pickled; what a child returns comes back pickled too.
 """
 
 from __future__ import annotations

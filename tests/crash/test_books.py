@@ -7,20 +7,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from include import database
 from include.archive.keyring import ArchiveKeys
 from include.archive.store import ArchiveStore
 from include.connections import Connection
-from include.database import archive_object, archive_row, entry
-from include.disposals import begin_run, guards
+from include.database import entry
+from include.disposals import guards
 from include.evidence.log import stage
 from include.evidence.note import open_checkpoint
 from include.evidence.rebuild import bucket_entries
@@ -33,39 +34,33 @@ from tests.crash.everywhere import kill_everywhere
 from tests.crash.nursery import Nursery
 from tests.evidence import samples
 
-LATER = TODAY + timedelta(days=10)
+DAY = timedelta(days=1)
+OBJECTS = 40
+"""More than destroying one object has points."""
 
 
 @dataclass
 class Shelf:
-    """Copies of one prepared database, and buckets to write to."""
+    """One database and the buckets its books write to."""
 
-    postgres: PostgresServer
+    ours: Connection
     s3: S3Server
-    made: list[str] = field(default_factory=list)
-    number: int = 0
 
-    def database(self, *, template: str = "template_retention") -> Connection:
-        """Return a new database like the template."""
-        name = f"books_{uuid4().hex[:12]}"
-        self.postgres.create_database(name, template=template)
-        self.made.append(name)
-        return self.postgres.connection("retention_db", name)
+    def archive(self, as_of: date = TODAY) -> work.Books:
+        """Return the books of the archive."""
+        return work.Books(self.ours, self.s3.connection("archive_store", "archiver", bucket="archive"), as_of)
 
-    def books(self, ours: Connection, *, as_of: date = TODAY, bucket: str = "archive") -> work.Books:
-        """Return the books over a database; each evidence log has a prefix of its own."""
-        if bucket == "archive":
-            return work.Books(ours, self.s3.connection("archive_store", "archiver", bucket="archive"), as_of)
+    def evidence(self) -> work.Books:
+        """Return the books of an evidence log under a prefix of its own."""
         store = self.s3.connection("evidence_store", "notary", bucket="evidence")
-        return work.Books(ours, replace(store, extra={**store.extra, "prefix": f"{uuid4().hex}/"}), as_of)
+        return work.Books(self.ours, replace(store, extra={**store.extra, "prefix": f"{uuid4().hex}/"}), TODAY)
 
 
 @pytest.fixture
-def shelf(postgres: PostgresServer, s3: S3Server) -> Iterator[Shelf]:
-    made = Shelf(postgres, s3)
-    yield made
-    for name in made.made:
-        postgres.drop_database(name)
+def shelf(engine: Engine, postgres: PostgresServer, s3: S3Server) -> Iterator[Shelf]:
+    ours = postgres.connection("retention_db", str(engine.url.database))
+    yield Shelf(ours, s3)
+    work.engine_of(ours).dispose()
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +70,12 @@ def nursery() -> Iterator[Nursery]:
 
 
 def desk_on(books: work.Books) -> Desk:
-    """Return a desk over a database with an approved schedule."""
+    """Return a desk over the shelf's database, with an approved schedule."""
     context = books.context()
-    with context.engine.begin() as connection:
+    with context.engine.connect() as connection:
         known = connection.execute(select(database.schedule_version.c.sha256)).first()
     if known is None:
         guards.approve_schedule(context, role=context.schedule.privacy_officer_role, pseudonym="e-0001")
-        begin_run(context, airflow_run_id="books")
     keys = ArchiveKeys.of(LocalWrapper(bytes(range(32))))
     return Desk(context.engine, ArchiveStore.of(books.store), context.schedule, keys)
 
@@ -91,40 +85,32 @@ def events(books: work.Books) -> Counter[str]:
         return Counter(json.loads(b)["event"] for b in connection.execute(select(entry.c.body)).scalars())
 
 
-def hang_up(books: work.Books) -> None:
-    work.engine_of(books.ours).dispose()
-
-
 # -- packing -----------------------------------------------------------------------------------------------------------
 def test_packing_killed_anywhere_loses_nothing_and_doubles_nothing(shelf: Shelf, nursery: Nursery) -> None:
-    first = shelf.books(shelf.database())
-    desk = desk_on(first)
-    for number in (1, 2):
-        desk.stage(f"acct-{number}", payment(number))
-    with desk.engine.connect() as connection:
-        staged = {(r.record_sha256, r.rule_id) for r in connection.execute(select(archive_row))}
-    hang_up(first)
-
-    def check(books: work.Books, died: str) -> None:
-        own = desk_on(books)
-        states = Counter(r.state for r in own.rows("archive_object"))
-        assert set(states) <= {"checked", "abandoned"}, f"{died}: {states}"
-        assert own.count("archive_row") == own.count("archive_wait") == 0, died
-        records = own.rows("archive_record")
-        assert {(r.record_sha256, r.rule_id) for r in records} == staged
-        assert len(records) == len(staged), f"{died}: a record was archived twice"
-        checked = [r for r in own.rows("archive_object") if r.state == "checked"]
-        assert {r.object_key for r in records} == {r.object_key for r in checked}
-        for row in checked:
-            head = own.store.head(row.object_key)
-            assert head is not None, f"{died}: {row.object_key} is checked and not there"
-            assert head.retain_until == row.retain_until
-        hang_up(books)
+    books, staged, numbers = shelf.archive(), set(), count(1)
+    desk = desk_on(books)
 
     def begin() -> work.Books:
-        return shelf.books(shelf.database(template=str(first.ours.schema)))
+        number = next(numbers)
+        desk.stage(f"acct-{number}", payment(number))
+        staged.update((r.record_sha256, r.rule_id) for r in desk.rows("archive_row"))
+        return books
 
-    words = kill_everywhere(nursery, begin, work.pack, lambda books: (books,), check)
+    def check(_books: work.Books, died: str) -> None:
+        objects = {r.object_key: r for r in desk.rows("archive_object")}
+        assert {r.state for r in objects.values()} <= {"checked", "abandoned", "gone"}, died
+        assert desk.count("archive_row") == desk.count("archive_wait") == 0, died
+        records = desk.rows("archive_record")
+        assert {(r.record_sha256, r.rule_id) for r in records} == staged, died
+        assert len(records) == len(staged), f"{died}: a record was archived twice"
+        checked = {key for key, row in objects.items() if row.state == "checked"}
+        assert {r.object_key for r in records} == checked, died
+        for key in checked:
+            head = desk.store.head(key)
+            assert head is not None, f"{died}: {key} is checked and not there"
+            assert head.retain_until == objects[key].retain_until
+
+    words = kill_everywhere(nursery, begin, work.pack, lambda of: (of,), check)
     print(f"packing: {dict(words)}")
     assert words["committed"] >= 2
     assert words["sent"] >= 2
@@ -132,31 +118,28 @@ def test_packing_killed_anywhere_loses_nothing_and_doubles_nothing(shelf: Shelf,
 
 # -- destroying --------------------------------------------------------------------------------------------------------
 def test_destroying_killed_anywhere_leaves_no_key_behind_a_gone_object(shelf: Shelf, nursery: Nursery) -> None:
-    ready: list[work.Books] = []
-    for _ in range(24):
-        books = shelf.books(shelf.database(), as_of=LATER)
-        desk = desk_on(books)
-        desk.stage("acct-1", payment(1), terms_of=short(25))
-        desk.close()
+    """One object for each kill, each with a last day of its own, so that a night destroys one."""
+    desk = desk_on(shelf.archive())
+    for number in range(OBJECTS):
+        desk.stage(f"acct-{number}", payment(number), terms_of=short(60, last_day=TODAY + number * DAY))
         desk.pack()
-        hang_up(books)
-        ready.append(books)
-    with work.engine_of(ready[-1].ours).connect() as connection:
-        until = connection.execute(select(archive_object.c.retain_until)).scalar_one()
-    wait_until(until)
-    pile = iter(ready)
+    desk.close()
+    wait_until(max(row.retain_until for row in desk.rows("archive_object")))
+    nights = count(1)
 
     def check(books: work.Books, died: str) -> None:
-        own = desk_on(books)
-        (row,) = own.rows("archive_object")
-        assert row.state in ("destroyed", "gone"), f"{died}: {row.state}"
-        assert own.count("archive_key") == own.count("archive_record") == 0, died
-        assert own.store.head(row.object_key) is None, f"{died}: called destroyed, and there"
+        over = {r.object_key for r in desk.rows("archive_object") if r.last_day < books.as_of}
+        states = {r.object_key: r.state for r in desk.rows("archive_object")}
+        assert {states[key] for key in over} <= {"destroyed", "gone"}, f"{died}: {states}"
+        assert not over & {r.object_key for r in desk.rows("archive_key")}, died
+        assert not over & {r.object_key for r in desk.rows("archive_record")}, died
+        assert all(desk.store.head(key) is None for key in over), f"{died}: called destroyed, and there"
         told = events(books)
-        assert told["archive_destroy_attempted"] == told["archive_destroyed"] == 1, f"{died}: {told}"
-        hang_up(books)
+        assert told["archive_destroy_attempted"] == told["archive_destroyed"] == len(over), f"{died}: {told}"
 
-    words = kill_everywhere(nursery, lambda: next(pile), work.lapse, lambda books: (books,), check)
+    words = kill_everywhere(
+        nursery, lambda: shelf.archive(TODAY + next(nights) * DAY), work.lapse, lambda of: (of,), check
+    )
     print(f"destroying: {dict(words)}")
     assert words["committed"] >= 2
     assert words["sent"] >= 2
@@ -164,31 +147,24 @@ def test_destroying_killed_anywhere_leaves_no_key_behind_a_gone_object(shelf: Sh
 
 # -- sealing -----------------------------------------------------------------------------------------------------------
 def test_sealing_killed_anywhere_goes_on_with_the_same_history(shelf: Shelf, nursery: Nursery) -> None:
-    first = shelf.database()
-    engine = work.engine_of(first)
-    with engine.begin() as connection:
-        stage(connection, [e for n in range(1, 100) for e in samples.life(n)][:300])
-    engine.dispose()
+    books, numbers = shelf.evidence(), count(1)
+    store = EvidenceStore.of(books.store)
 
-    def check(books: work.Books, died: str) -> None:
+    def begin() -> work.Books:
         with work.engine_of(books.ours).begin() as connection:
-            stage(connection, samples.life(200))
-        more = nursery.run(work.seal, books)
-        assert not more.error, f"{died}: {more.trace}"
-        store = EvidenceStore.of(books.store)
+            stage(connection, [e for _ in range(3) for e in samples.life(next(numbers))])
+        return books
+
+    def check(_books: work.Books, died: str) -> None:
         published = store.get("checkpoint")
         assert published is not None
         shown = open_checkpoint(published.body.decode(), [work.SIGNER.vkey])
         with work.engine_of(books.ours).connect() as connection:
             ours = connection.execute(select(entry.c.body).order_by(entry.c.log_index)).scalars().all()
-        assert shown.size == len(ours) > 300
+        assert shown.size == len(ours), died
         assert list(bucket_entries(store, shown.size)) == [bytes(b) for b in ours], died
-        hang_up(books)
 
-    def begin() -> work.Books:
-        return shelf.books(shelf.database(template=first.schema), bucket="evidence")
-
-    words = kill_everywhere(nursery, begin, work.seal, lambda books: (books,), check)
+    words = kill_everywhere(nursery, begin, work.seal, lambda of: (of,), check)
     print(f"sealing: {dict(words)}")
     assert words["committed"] == 2, "indexes, and the checkpoint before anybody sees it"
     assert words["sent"] >= 6
@@ -196,7 +172,7 @@ def test_sealing_killed_anywhere_goes_on_with_the_same_history(shelf: Shelf, nur
 
 # -- exporting ---------------------------------------------------------------------------------------------------------
 def test_an_export_killed_anywhere_is_whole_or_not_there(shelf: Shelf, nursery: Nursery, tmp_path: Path) -> None:
-    books = shelf.books(shelf.database(), bucket="evidence")
+    books = shelf.evidence()
     with work.engine_of(books.ours).begin() as connection:
         stage(connection, [e for n in range(1, 5) for e in samples.life(n)])
     assert not nursery.run(work.seal, books).error
@@ -227,4 +203,3 @@ def test_an_export_killed_anywhere_is_whole_or_not_there(shelf: Shelf, nursery: 
     print(f"exporting: {ordinal - 1} kills, {whole}")
     assert ordinal > 10
     assert whole["absent"]
-    hang_up(books)

@@ -1,4 +1,4 @@
-"""Hostile bytes for everything that reads a file: a clear refusal or a sound value, never a crash, never without end."""
+"""Hostile bytes for whatever reads a file: a clear refusal or a sound value, never a crash, never without end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUICK = settings(max_examples=60 * MORE, suppress_health_check=[HealthCheck.too_
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    | st.sampled_from(["", "0", "-1", "1e400", "1:30", "0x10", "2026-02-30", "9" * 5000, "R-01", ".inf", "=", "<<", "~"])
+    | st.sampled_from(["", "0", "-1", "1e400", "1:30", "0x10", "2026-02-30", "9" * 5000, "R-01", ".inf", "<<", "~"])
 )  # fmt: skip
 values = st.recursive(
     scalars, lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8), inside)
@@ -40,17 +40,14 @@ values = st.recursive(
 
 def judged(body: bytes) -> Schedule | None:
     """Return the schedule, or None where it was refused; both ways of reading must say the same."""
-    started = time.monotonic()
-    problems = check(body, file="hostile.yaml")
+    started, found, refused = time.monotonic(), None, ""
+    problems = [str(p) for p in check(body, file="hostile.yaml")]
     try:
         found = parse(body, file="hostile.yaml")
     except ScheduleError as error:
-        assert problems, "refused by one and not by the other"
-        assert str(error) == str(problems[0])
-        return None
-    finally:
-        assert time.monotonic() - started < SECONDS
-    assert not problems
+        refused = str(error)
+    assert time.monotonic() - started < SECONDS
+    assert [refused] == problems[:1] or (not problems and not refused), "one way of reading refuses, the other does not"
     return found
 
 
@@ -151,11 +148,13 @@ def test_a_holiday_is_written_in_one_way(day: str) -> None:
 
 # -- the box list ------------------------------------------------------------------------------------------------------
 def papers(body: bytes) -> list[Paper] | None:
+    told = ""
     try:
         return parse_papers(body, categories={"D-16"})
     except ConfigurationError as refused:
-        assert len(str(refused)) < 5000
-        return None
+        told = str(refused)
+    assert len(told) < 5000
+    return None
 
 
 HEAD = ",".join(COLUMNS).encode() + b"\n"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,3 +159,17 @@ def seal(books: Books) -> int:
 def export(books: Books, folder: str) -> int:
     """Export the log."""
     return exporting.export(engine_of(books.ours), Path(folder), vkey=SIGNER.vkey, signer=SIGNER).size
+
+
+def export_on_a_full_disk(books: Books, folder: str) -> int:
+    """Export where no file may grow beyond a few kilobytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    return export(books, folder)
+
+
+def advance_with_clock(task: Task, days: int) -> dict[str, int]:
+    """Advance where the wall clock is some days off."""
+    here, there = time.time, timedelta(days=days).total_seconds()
+    time.time = lambda: here() + there
+    return advance(task)
