@@ -16,11 +16,13 @@ words to send. One proof closes every disposal of its order, each with its own e
 People are named by role and pseudonym (`records_office:e-0012`), never by name; the reference is the number of the
 signed report or of the vendor's confirmation. Where a place can be read, only its next read-back closes the disposal.
 """
+NO_PERSON = "^(?!0[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]{5}$)(?![0-9]{6}-?[0-9]{7}$)"
+"""No telephone, business or resident registration number: what is typed here stays in Airflow's database."""
 WHO = "^[a-z][a-z_]{1,39}:e-[a-z0-9]{1,20}$"
 FORM: dict[str, Any] = {
     "order_id": Param(type="string", pattern=tasks_decisions.UUID_PATTERN, title="Order · 지시 번호"),
     "reference": Param(
-        type="string", pattern="^[A-Za-z0-9][A-Za-z0-9/#-]{3,39}$", title="Reference number · 증빙 번호",
+        type="string", pattern=f"{NO_PERSON}[A-Za-z0-9][A-Za-z0-9/#-]{{3,39}}$", title="Reference number · 증빙 번호",
         description="Paper: the report's number, such as PD-2026-0001. Vendor: the number of their confirmation.",
     ),
     "done_on": Param(type="string", format="date", title="Date · 처리일"),

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Asset, TaskGroup, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
+from include import forms
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.retries import ByErrorClass
@@ -80,9 +81,15 @@ def _business_date() -> date:
     context = get_current_context()
     wanted = (context.get("params") or {}).get("as_of")
     if wanted:
-        return date.fromisoformat(str(wanted))
+        return forms.day("as_of", wanted)
     day: date = context["dag_run"].run_after.astimezone(SEOUL).date()
     return day
+
+
+def refuse_what_no_form_has() -> None:
+    """Refuse a run started with keys its DAG has no field for, or with text that no field asks for."""
+    context = get_current_context()
+    forms.check(context["dag_run"].conf, context["dag"].params)
 
 
 def _owner() -> str:
@@ -156,6 +163,7 @@ def begin() -> Run:
     from include import processors
     from include.disposals import begin_run, guards, runs
 
+    refuse_what_no_form_has()
     as_of = _business_date()
     needed = [connection(name) for name in (*STORES, *KEYS)]
     places = [c for c in map(_or_none, processors.connection_names(_schedule().processors)) if c]

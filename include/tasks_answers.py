@@ -15,8 +15,8 @@ from uuid import UUID
 
 from airflow.sdk import Param, get_current_context, task
 
-from include import tasks
-from include.errors import ConfigurationError, DecisionRefused, Unreachable
+from include import forms, tasks
+from include.errors import ConfigurationError, Unreachable
 from include.tasks import connection, opened
 
 if TYPE_CHECKING:
@@ -76,9 +76,7 @@ def conclude() -> str:
     from include.disposals import approvals, requests
 
     context_ = get_current_context()
-    conf = dict(context_["dag_run"].conf or {})
-    if set(conf) - set(FORM):
-        raise DecisionRefused("The run's configuration has keys the form does not know. Nothing was done.")
+    forms.check(context_["dag_run"].conf, FORM)
     given = {name: value for name, value in context_["params"].items() if value != "none"}
     with opened({"run_id": "", "as_of": _today()}) as context:
         by = approvals.staff(str(context_["dag_run"].triggering_user_name or ""), "operator", context.wrapper)

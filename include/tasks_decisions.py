@@ -15,6 +15,7 @@ from uuid import UUID
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import get_current_context, task
 
+from include import forms
 from include.errors import DecisionRefused
 from include.tasks import SEOUL, Run, opened
 
@@ -179,12 +180,7 @@ def form(known: Iterable[str]) -> dict[str, Any]:
     Neither the key nor its value is repeated: it may be a person's.
     """
     context = get_current_context()
-    unknown = set(context["dag_run"].conf or {}) - set(known)
-    if unknown:
-        raise DecisionRefused(
-            f"The run was started with {len(unknown)} keys that its form does not have. Nothing was done. Start it "
-            "with the form's fields only, and delete this run: what was typed there stays in Airflow until then."
-        )
+    forms.check(context["dag_run"].conf, known)
     return dict(context["params"])
 
 

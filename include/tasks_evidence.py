@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.errors import RetentionError, Unreachable
-from include.tasks import EVIDENCE, SEOUL, _business_date, authority, connection, opened
+from include.tasks import EVIDENCE, SEOUL, _business_date, authority, connection, opened, refuse_what_no_form_has
 
 SMTP = "smtp_default"
 
@@ -66,6 +66,7 @@ def audit(days: int = 1) -> dict[str, Any]:
     from include.evidence.note import Signer
     from include.evidence.store import EvidenceStore
 
+    refuse_what_no_form_has()
     signing, as_of = connection("evidence_signing"), _business_date()
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         done = auditing.audit(
@@ -132,6 +133,7 @@ def choose_exports() -> list[dict[str, Any]]:
     if events:
         runs = {(str(e.source_dag_id), str(e.source_run_id)) for e in events}
         return [{"dag_id": dag_id, "airflow_run_id": run_id} for dag_id, run_id in sorted(runs)]
+    refuse_what_no_form_has()
     asked = {k: str(v) for k, v in context["params"].items() if v and k != "full"}
     return [{"asked": asked, "full": bool(context["params"].get("full")), "name": str(context["dag_run"].run_id)}]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from include import forms
 from include.errors import DecisionRefused
 
 ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -144,12 +145,7 @@ FORM: dict[str, Any] = {
 
 def checked(conf: Mapping[str, Any]) -> dict[str, Any]:
     """Return the form's values, or raise `DecisionRefused` naming the key that is wrong, never the value."""
-    unknown = len(set(conf) - set(FORM))
-    if unknown:
-        raise DecisionRefused(
-            f"The run's configuration has {unknown} keys the form does not know. Nothing was done; delete this run "
-            "(it may hold what should not be here) and use the form."
-        )
+    forms.check(conf, FORM)
     values = {}
     for name, param in FORM.items():
         one = Param(conf.get(name, param.value), **param.schema)

@@ -16,7 +16,8 @@ from include.errors import ScheduleError
 
 Path = tuple[str | int, ...]
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
+"""Five times the packaged schedule; a file of this size of the smallest lines is read in about two seconds."""
 MAX_DEPTH = 20
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCALARS = {"str", "int", "bool", "null", "float", "timestamp"}

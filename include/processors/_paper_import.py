@@ -57,7 +57,12 @@ def parse(content: bytes, *, categories: Collection[str]) -> list[Paper]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigurationError("The box list is not UTF-8. Save it as CSV UTF-8 and import it again.") from None
-    rows = list(csv.reader(io.StringIO(text, newline=""), strict=False))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=False))
+    except csv.Error:
+        raise ConfigurationError(
+            "The box list is not CSV: a cell does not end. Look for a lone quotation mark, and import it again."
+        ) from None
     header = [name.strip() for name in rows[0]] if rows else []
     if sorted(header) not in (sorted(COLUMNS), sorted((*COLUMNS, NUMBER))):
         raise ConfigurationError(
@@ -87,7 +92,7 @@ def _wrong(line: dict[str, str], categories: Collection[str]) -> Iterator[str]:
             yield f"{name}: is empty"
         elif len(value) > LONGEST[name] or any(unicodedata.category(c) in ("Cc", "Cf", "Cs") for c in value):
             yield f"{name}: is longer than {LONGEST[name]} characters, or holds a control character"
-        elif "@" in value:
+        elif "@" in unicodedata.normalize("NFKC", value):  # ＠ of Korean keyboards too
             yield f"{name}: holds an e-mail address; the register knows people by their account only"
     if line["category"] and line["category"] not in categories:
         yield f"category: is none of the schedule's for paper ({', '.join(sorted(categories))})"

@@ -393,7 +393,7 @@ def test_the_wrong_line_is_named() -> None:
         (b"a: b: c", "is not YAML"),
         (b"a: \x00", "is not YAML"),
         (b"\ta: 1", "is not YAML"),
-        (b"x" * 2_000_000, "larger than 1024 KiB"),
+        (b"x" * 2_000_000, "larger than 256 KiB"),
     ],
 )
 def test_a_file_that_cannot_be_read_plainly_is_refused(body: bytes, reason: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, ClassVar
@@ -64,7 +64,8 @@ PEOPLE = (TARGET, *NEIGHBOURS)
 class Act:
     """One kind of request that changes the place: its name in the suite, which requests it is, and on whom it occurs.
 
-    `on` is the variant it is played on, where that is not the richest; `rare` says why no play reaches it.
+    `on` is the variant it is played on, where that is not the richest; `rare` says why no play reaches it; `again` says
+    why doing it once more, as after a crash, does nothing more.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Act:
     rare: str = ""
     overwrites: bool = False
     """Whether it puts another value where a person's stood."""
+    again: str = ""
 
 
 class World:
@@ -116,6 +118,8 @@ class World:
         self.liar: Liar | None = None
         self.via: str | None = None
         """An address in front of the place, through which the processor goes instead."""
+        self.witness: Callable[[str], None] = lambda _request: None
+        """Called with each changing request before its answer leaves."""
 
     # -- making it -------------------------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -141,6 +145,12 @@ class World:
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         """Run what the place needs."""
+        yield
+
+    @classmethod
+    @contextlib.contextmanager
+    def hurried(cls) -> Iterator[None]:
+        """Let the clients of this process wait only as long as a test has time for."""
         yield
 
     def neighbours_are(self) -> str:
@@ -272,6 +282,18 @@ class World:
                 found.setdefault(act.on or self.richest, []).append(act)
         return {variant: acts for variant, acts in found.items() if acts}
 
+    def carried_out(self) -> list[tuple[str, str]]:
+        """Return the changing requests the place carried out: method and path."""
+        return self.requests()
+
+    def changes(self) -> list[bool]:
+        """Return of each request so far, in order, whether it changed something; empty where nobody can tell."""
+        return []
+
+    def doubled(self) -> list[str]:
+        """Return what the place shows to have been done twice though once was asked for."""
+        return []
+
     def undeclared(self) -> list[str]:
         """Return the changing requests that no act of this world covers."""
         return sorted(
@@ -297,12 +319,23 @@ class HttpWorld(World):
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         self.standin, self.between, trap = self.make(), [], Trap()
+        self._tell_witness()
         # `Serving` asks nothing of what it serves but to be an application.
         with Serving(tampered(self.standin, self._between, trap.url)) as serving:
             self.url = serving.url
             yield
         assert not trap.knocked(), "a redirection was followed to another host"
         trap.close()
+
+    def _tell_witness(self) -> None:
+        record = self.standin._record
+
+        def told(request: Any, status: int, *, changing: bool) -> None:
+            if changing:
+                self.witness(f"{request.method} {request.path}")
+            record(request, status, changing=changing)
+
+        self.standin._record = told  # type: ignore[method-assign]
 
     def _between(self, method: str, path: str) -> str | None:
         """Return what goes wrong between client and stand-in now: as asked by a case, else as a liar chooses."""
@@ -325,6 +358,13 @@ class HttpWorld(World):
 
     def requests(self) -> list[tuple[str, str]]:
         return [(r["method"], r["path"].partition("?")[0]) for r in self.standin.requests if r["changing"]]
+
+    def carried_out(self) -> list[tuple[str, str]]:
+        done = [r for r in self.standin.requests if r["changing"] and r["status"] < 300]
+        return [(r["method"], r["path"].partition("?")[0]) for r in done]
+
+    def changes(self) -> list[bool]:
+        return [bool(r["changing"]) for r in self.standin.requests]
 
     def vanish(self) -> None:
         for key in set(self.snapshot()) - set(self.others):

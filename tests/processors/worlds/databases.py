@@ -37,6 +37,7 @@ class DatabaseWorld(World):
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         with proxy_to_postgres(str(self.direct.extra["host"])) as self.proxy, super().serving():
+            self.proxy.witness = lambda request: self.witness(request)
             try:
                 yield
             finally:

@@ -53,7 +53,12 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
     }
     promises: ClassVar[frozenset[str]] = frozenset({"manual_pending:vendor_request_to_send"})
     acts = (
-        Act("post the list", "POST", r"^/audience/v1/segments/[^/]+$"),
+        Act(
+            "post the list",
+            "POST",
+            r"^/audience/v1/segments/[^/]+$",
+            again="a whole list replaces itself, and only its count tells whether a post came through",
+        ),
         Act(
             "stop a list that would fall below the minimum",
             "DELETE",

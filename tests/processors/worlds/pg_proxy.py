@@ -8,7 +8,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class PgProxy:
     wrong: dict[str, int] = field(default_factory=dict)
     """`unavailable`, `cut_before`, `cut_after`, `rolled_back` (of a commit after a change) or `slow` -> times."""
     liar: Liar | None = None
+    witness: Callable[[str], None] = lambda _request: None
+    """Called before the commit of a change is passed on."""
     sessions: int = 0
     _open: set[socket.socket] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,6 +80,7 @@ class PgProxy:
                     time.sleep(0.1)
                 if wrote and b"COMMIT" in data:
                     wrote = False
+                    self.witness("COMMIT of a change")
                     if self.take("cut_before"):
                         break
                     if self.take("cut_after"):

@@ -47,7 +47,7 @@ class Stage:
 @contextlib.contextmanager
 def staged(postgres: PostgresServer, s3: S3Server) -> Iterator[Stage]:
     """Yield a stage: a migrated database of ours with an approved schedule, and the company's accounts, empty."""
-    ours, theirs = f"w_{uuid4().hex[:10]}", f"w_{uuid4().hex[:10]}"
+    ours, theirs = f"ours_{uuid4().hex[:10]}", f"theirs_{uuid4().hex[:10]}"
     postgres.create_database(ours, template="template_retention")
     postgres.create_database(theirs)
     for name in (ours, theirs):
@@ -145,7 +145,11 @@ class Play:
         context = self._context()
         keys = ArchiveKeys.of(context.wrapper)
         self._heard(lambda: locate_batch(context, self.world.name, self._processor, self._batch(), "contract", keys))
-        with context.engine.begin() as connection:  # the archive has its own tests; here it takes everything at once
+        self._archive_takes_everything()
+
+    def _archive_takes_everything(self) -> None:
+        """Let nothing wait for the archive, which has its own tests."""
+        with self.stage.context.engine.begin() as connection:
             for table in (archive_wait, archive_row):
                 connection.execute(delete(table).where(table.c.disposal_id.in_([UUID(i) for i in self.disposals])))
 

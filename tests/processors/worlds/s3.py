@@ -142,6 +142,9 @@ class S3World(World):
     def requests(self) -> list[tuple[str, str]]:
         return self.changing
 
+    def changes(self) -> list[bool]:
+        return [not line.startswith(("GET ", "HEAD ")) for line in self.proxy.seen]
+
     def vanish(self) -> None:
         prefix = f"{self.root}{TARGET.account_id}/"
         page = self.admin.list_object_versions(Bucket=BUCKET, Prefix=prefix)
@@ -176,6 +179,7 @@ class S3World(World):
 
     def _fault(self, method: str, path: str, body: bytes) -> Answer | str | None:
         if method not in ("GET", "HEAD"):
+            self.witness(f"{method} {path}")
             self.changing.append((method, path))
         for wrong in self.wrong:
             act = wrong.act

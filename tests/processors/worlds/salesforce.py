@@ -27,10 +27,21 @@ class SalesforceWorld(HttpWorld):
     richest: ClassVar[str] = "contact of a company"
     variants = {shape: GONE for shape in SHAPES}
     acts = (
-        Act("open a job", "POST", r"/jobs/ingest$"),
-        Act("upload ids", "PUT", r"/jobs/ingest/[^/]+/batches$"),
+        Act("open a job", "POST", r"/jobs/ingest$", again="an open job without rows deletes nothing, and lapses"),
+        Act(
+            "upload ids",
+            "PUT",
+            r"/jobs/ingest/[^/]+/batches$",
+            again="a row is deleted once; a job whose upload may be half is aborted",
+        ),
         Act("close a job", "PATCH", r"/jobs/ingest/[^/]+$"),
-        Act("empty the bin", "POST", r"/services/Soap/", on="duplicates"),
+        Act(
+            "empty the bin",
+            "POST",
+            r"/services/Soap/",
+            on="duplicates",
+            again="what has left the bin cannot leave it again",
+        ),
         Act(
             "delete a collection",
             "DELETE",

@@ -60,7 +60,11 @@ class StripeWorld(HttpWorld):
         Act("detach a card", "POST", r"^/v1/payment_methods/[^/]+/detach$"),
         Act("delete a source or tax id", "DELETE", r"^/v1/customers/[^/]+/(sources|tax_ids)/"),
         Act(
-            "blank fields", "POST", r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$", overwrites=True
+            "blank fields",
+            "POST",
+            r"^/v1/(customers|charges|payment_intents|payment_methods)/[^/]+$",
+            overwrites=True,
+            again="what is blank stays blank",
         ),
         Act("delete the customer", "DELETE", r"^/v1/customers/[^/]+$"),
         Act("create a redaction job", "POST", r"^/v1/privacy/redaction_jobs$"),
@@ -117,6 +121,15 @@ class StripeWorld(HttpWorld):
                     on=LONG_AGO, payments=payments, variant=VARIANTS.index(kind),
                 )
             )  # fmt: skip
+
+    def doubled(self) -> list[str]:
+        """A second redaction job for the same customer."""
+        jobs: dict[str, list[str]] = {}
+        for job in self.standin.store.all("redaction_job"):
+            for customer in (job.get("objects") or {}).get("customers") or ():
+                key = customer["id"] if isinstance(customer, dict) else str(customer)
+                jobs.setdefault(key, []).append(str(job["id"]))
+        return [f"{key} stands in the redaction jobs {found}" for key, found in jobs.items() if len(found) > 1]
 
     def vanish(self) -> None:
         """Somebody deleted the customer and had everything redacted; Stripe keeps the stubs."""

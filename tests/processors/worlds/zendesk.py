@@ -48,10 +48,30 @@ class ZendeskWorld(HttpWorld):
             r"^/api/v2/channels/voice/calls/",
             rare="a call on another's ticket keeps its numbers, so it ends with a person (test_zendesk_erasing.py)",
         ),
-        Act("delete suspended mails", "DELETE", r"^/api/v2/suspended_tickets/destroy_many$"),
-        Act("delete tickets", "DELETE", r"^/api/v2/tickets/destroy_many$"),
-        Act("purge tickets", "DELETE", r"^/api/v2/deleted_tickets/(destroy_many|[0-9]+)$"),
-        Act("delete users", "DELETE", r"^/api/v2/users/(destroy_many|[0-9]+)$"),
+        Act(
+            "delete suspended mails",
+            "DELETE",
+            r"^/api/v2/suspended_tickets/destroy_many$",
+            again="a mail is deleted once; a second job finds it gone",
+        ),
+        Act(
+            "delete tickets",
+            "DELETE",
+            r"^/api/v2/tickets/destroy_many$",
+            again="a ticket is deleted once; a second job finds it gone",
+        ),
+        Act(
+            "purge tickets",
+            "DELETE",
+            r"^/api/v2/deleted_tickets/(destroy_many|[0-9]+)$",
+            again="a ticket is purged once; a second job finds it gone",
+        ),
+        Act(
+            "delete users",
+            "DELETE",
+            r"^/api/v2/users/(destroy_many|[0-9]+)$",
+            again="a user is deleted once; a second job finds it gone",
+        ),
         Act("purge a user", "DELETE", r"^/api/v2/deleted_users/[0-9]+$"),
     )
     oddities = {
@@ -100,15 +120,20 @@ class ZendeskWorld(HttpWorld):
         extra = {"subdomain": "sandbox", "endpoint_url": self.url}
         return Connection("zendesk", login="agent@example.com", password=API_TOKEN, extra=extra)
 
+    @classmethod
     @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
+    def hurried(cls) -> Iterator[None]:
         patient = _zendesk_gate.sleep
         _zendesk_gate.sleep = lambda seconds: patient(min(seconds, 0.001))
         try:
-            with super().serving():
-                yield
+            yield
         finally:
             _zendesk_gate.sleep = patient
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        with self.hurried(), super().serving():
+            yield
 
     def vanish(self) -> None:
         """Zendesk keeps a nameless user of everybody who was deleted for good."""

@@ -1,0 +1,1 @@
+"""Crashes, outages and hostile input: what the rest of the suite takes for granted, taken away."""

@@ -1,0 +1,250 @@
+"""What a night stands on goes away in its middle: PostgreSQL, S3, a place, the line, space; and two workers race."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text, update
+
+from include import database
+from include.database import claim, entry
+from include.errors import EvidenceError, Unreachable
+from include.evidence.log import stage as stage_entries
+from include.evidence.note import open_checkpoint
+from include.evidence.store import EvidenceStore
+from include.outcomes import Outcome
+from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
+from tests.crash import work
+from tests.crash.lives import Life, living
+from tests.crash.nursery import Nursery
+from tests.evidence import samples
+from tests.processors.s3_proxy import proxy_to
+from tests.processors.worlds import make
+from tests.processors.worlds.play import Stage, staged
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def own_servers() -> Iterator[tuple[PostgresServer, S3Server]]:
+    """Servers of these tests alone, because they are killed."""
+    with temporary_folder("rt-cpg-") as one, temporary_folder("rt-cs3-") as two:
+        postgres, s3 = PostgresServer(one / "pg").start(), S3Server(two).start()
+        postgres.create_database("template_retention")
+        engine = database.connect(postgres.connection("retention_db", "template_retention"))
+        database.migrate(engine)
+        engine.dispose()
+        for bucket, lock in (("live", False), ("archive", True), ("evidence", True)):
+            s3.create_bucket(bucket, lock=lock)
+        yield postgres, s3
+        postgres.stop()
+        s3.stop()
+
+
+@pytest.fixture(scope="module")
+def stage(own_servers: tuple[PostgresServer, S3Server]) -> Iterator[Stage]:
+    with staged(*own_servers) as made:
+        yield made
+
+
+class Faulty(Life):
+    """A life in whose middle something happens: `strike` runs once, when the `on`-th change reaches the place."""
+
+    strike: Callable[[], None] = staticmethod(lambda: None)
+    struck = False
+
+    def _witness(self, request: str) -> None:
+        super()._witness(request)
+        if not self.struck:
+            self.struck = True
+            self.strike()
+
+
+def live_through(
+    stage: Stage, nursery: Nursery, name: str, strike: Callable[[Life], None], mend: Callable[[], object]
+) -> None:
+    """Let something strike a life at its first change, mend it after that night, and hold what holds of every life."""
+    world = make(stage, name)
+    with living(stage, world, nursery, of=Faulty) as life:
+        life.tolerant = True
+        life.strike = lambda: strike(life)
+        life.run()
+        mend()
+        life.nights()
+        assert life.struck
+        assert not life.wrong, life.wrong
+        assert life.end() == world.variants[world.variant], life.heard
+        life.agree()
+        life.check("")
+
+
+def kill_postgres(postgres: PostgresServer) -> None:
+    """Kill the postmaster and let the kernel's crash recovery be what it is."""
+    pid = int((postgres.folder / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, signal.SIGQUIT)
+    deadline = time.monotonic() + 30
+    while (postgres.folder / "postmaster.pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["zendesk", "own_database"])
+def test_postgres_restarts_while_a_place_acts(name: str, stage: Stage, nursery: Nursery) -> None:
+    def strike(_life: Life) -> None:
+        kill_postgres(stage.postgres)
+
+    def mend() -> None:
+        stage.postgres.start()
+
+    live_through(stage, nursery, name, strike, mend)
+
+
+def test_s3_is_killed_while_versions_go(stage: Stage, nursery: Nursery) -> None:
+    def strike(_life: Life) -> None:
+        process = stage.s3.process
+        assert process is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    live_through(stage, nursery, "s3", strike, stage.s3.start)
+
+
+def test_a_place_restarts_while_it_acts(stage: Stage, nursery: Nursery) -> None:
+    """Every connection is cut and nothing answers until the next run; what was done before stays done."""
+
+    def strike(life: Life) -> None:
+        life.world.trouble("cut_before", times=10**6)
+
+    world: list[Life] = []
+    live_through(
+        stage, nursery, "stripe", lambda life: (world.append(life), strike(life))[1], lambda: world[0].world.mend()
+    )
+
+
+# -- the evidence path -------------------------------------------------------------------------------------------------
+def logged(stage: Stage, nursery: Nursery, endpoint: str) -> work.Books:
+    """Return the books of a new database with entries to seal, whose bucket is reached through `endpoint`."""
+    name = f"faulty_{uuid4().hex[:10]}"
+    stage.postgres.create_database(name, template="template_retention")
+    ours = stage.postgres.connection("retention_db", name)
+    with work.engine_of(ours).begin() as connection:
+        stage_entries(connection, [e for n in range(1, 20) for e in samples.life(n)])
+    store = stage.s3.connection("evidence_store", "notary", bucket="evidence")
+    extra = {**store.extra, "prefix": f"{uuid4().hex}/", "endpoint_url": endpoint}
+    return work.Books(ours, replace(store, extra=extra), stage.context.as_of)
+
+
+@pytest.mark.parametrize("refusal", [(507, "InsufficientStorage"), (500, "InternalError"), (503, "SlowDown")])
+def test_a_full_evidence_store_stops_the_seal_and_the_next_one_goes_on(
+    refusal: tuple[int, str], stage: Stage, nursery: Nursery
+) -> None:
+    status, code = refusal
+    body = f"<Error><Code>{code}</Code></Error>".encode()
+    with proxy_to(stage.s3.endpoint_url) as proxy:
+        books = logged(stage, nursery, proxy.url)
+        puts = iter(range(10**6))
+        proxy.fault = lambda method, _path, _body: (
+            (status, {"Content-Type": "application/xml"}, body) if method == "PUT" and next(puts) >= 2 else None
+        )
+        ended = nursery.run(work.seal, books)
+        assert ended.error in (Unreachable.__name__, EvidenceError.__name__), ended.trace
+        proxy.fault = None
+        again = nursery.run(work.seal, books)
+        assert not again.error, again.trace
+        published = EvidenceStore.of(books.store).get("checkpoint")
+        assert published is not None
+        with work.engine_of(books.ours).connect() as connection:
+            count = len(connection.execute(select(entry.c.entry_id)).all())
+        assert open_checkpoint(published.body.decode(), [work.SIGNER.vkey]).size == again.returned == count
+    work.hang_up()
+
+
+def test_a_full_disk_leaves_no_half_export(stage: Stage, nursery: Nursery, tmp_path: Path) -> None:
+    books = logged(stage, nursery, stage.s3.endpoint_url)
+    assert not nursery.run(work.seal, books).error
+    folder = tmp_path / "exports" / "night"
+    ended = nursery.run(work.export_on_a_full_disk, books, str(folder))
+    assert ended.error == "OSError"
+    assert f"[Errno {errno.EFBIG}]" in ended.trace
+    assert not folder.exists()
+    assert not nursery.run(work.export, books, str(folder)).error
+    assert (folder / "manifest.json").is_file()
+    work.hang_up()
+
+
+# -- two workers -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["zendesk", "stripe"])
+def test_two_workers_race_for_a_batch_and_one_of_them_works(name: str, stage: Stage, nursery: Nursery) -> None:
+    """Two processes get the same batch at once, as two schedulers might hand it out."""
+    with living(stage, make(stage, name), nursery) as life, Nursery() as second:
+        life.locate()
+        night = life._night()
+        barrier = threading.Barrier(2)
+
+        def race(of: Nursery, owner: str) -> object:
+            barrier.wait()
+            return of.run(work.advance, replace(night, owner=owner))
+
+        with ThreadPoolExecutor(2) as pool:
+            ended = list(pool.map(race, (nursery, second), ("run:task:0", "run:task:1")))
+        worked = [e for e in ended if any(p.startswith("call ") for p in e.points)]  # type: ignore[attr-defined]
+        assert worked
+        assert len(worked) == 1 or life.row().closed_on, "both worked at the same time"
+        life.nights()
+        assert not life.wrong, life.wrong
+        assert life.end() == life.world.variants[life.world.variant]
+        assert not life.world.doubled()
+        life.check("")
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+def test_a_clock_that_jumps_neither_acts_early_nor_frees_a_lease(stage: Stage, nursery: Nursery) -> None:
+    """A worker whose wall clock is a year ahead acts no earlier, and nobody's lease ends by it."""
+    with living(stage, make(stage, "s3"), nursery) as life:
+        life.locate()
+        night = life._night()
+        with stage.context.engine.begin() as connection:
+            connection.execute(text("UPDATE retention.disposal SET free_from = :d"), {"d": night.as_of + DAY})
+            accounts = connection.execute(
+                text("SELECT account_id FROM retention.disposal WHERE closed_on IS NULL")
+            ).scalars()
+            held = [{"p": "s3", "a": a} for a in accounts]
+        for days in (400, -400):
+            ended = nursery.run(work.advance_with_clock, night, days)
+            assert not ended.error, ended.trace
+            assert life.row().outcome == Outcome.AWAITING
+            with stage.context.engine.begin() as connection:
+                connection.execute(text("UPDATE retention.disposal SET due_at = :d"), {"d": night.as_of})
+        with stage.context.engine.begin() as connection:
+            for row in held:
+                connection.execute(
+                    text(
+                        "INSERT INTO retention.claim VALUES (:p, :a, 'run:other:0', gen_random_uuid(), "
+                        "now() + interval '10 minutes')"
+                    ),
+                    row,
+                )
+        ended = nursery.run(work.advance_with_clock, night, 400)
+        assert not [p for p in ended.points if p.startswith("call ")], "a lease ended by the worker's own clock"
+        with stage.context.engine.begin() as connection:
+            connection.execute(update(claim).values(expires_at=text("now() - interval '1 second'")))
+            connection.execute(text("UPDATE retention.disposal SET free_from = :d"), {"d": night.as_of})
+        life.nights()
+        assert life.end() == life.world.variants[life.world.variant]
+        life.check("")

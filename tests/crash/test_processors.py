@@ -1,0 +1,164 @@
+"""Every processor's disposal, killed with SIGKILL at each commit and each call of its life, and taken up again.
+
+A killed process leaves behind what the place and our database hold, and nothing else. Of the points of a life only
+those are killed at which that differs: after each commit that wrote something, after each request that may have
+changed something; and besides the first of every other kind (before a commit, before, after and between the halves of a
+call, reads and changes apart). Between two of these nothing is left that could differ. With CRASH_POINTS=all every
+ordinal is killed, until a life ends without being killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from include import processors
+from include.evidence import log
+from include.evidence.export import export
+from include.evidence.note import Signer
+from include.evidence.store import EvidenceStore
+from include.sandbox.servers import PostgresServer, S3Server
+from tests.crash.lives import Life, carried_out, living
+from tests.crash.nursery import Nursery
+from tests.processors.worlds import WORLDS, kind_of, make
+from tests.processors.worlds.base import World
+from tests.processors.worlds.play import Stage, staged
+
+EVERY = os.environ.get("CRASH_POINTS") == "all"
+READS = ("GET", "HEAD")
+SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
+
+
+@dataclass
+class Theatre:
+    """A stage, a nursery, and how often lives were ended on it."""
+
+    stage: Stage
+    nursery: Nursery
+    killed: Counter[str] = field(default_factory=Counter)
+
+
+@pytest.fixture(scope="module")
+def theatre(postgres: PostgresServer, s3: S3Server) -> Iterator[Theatre]:
+    with staged(postgres, s3) as stage, Nursery() as nursery:
+        yield Theatre(stage, nursery)
+
+
+def played() -> list[tuple[str, str]]:
+    """Return every processor with each kind of person on whom an act occurs that occurs on nobody before."""
+    found = []
+    for name in processors.names():
+        kind = kind_of(name)
+        on = {kind.richest: None} | {a.on: None for a in kind.acts if a.on and not a.rare}
+        found += [(name, variant) for variant in on]
+    return found
+
+
+def chosen(life: Life) -> list[int]:
+    """Return the ordinals (from 1) after which place and database differ from before, and the first of each kind."""
+    found, kinds = [], set()
+    for ordinal, point in enumerate(life.points, 1):
+        word, _, rest = point.partition(" ")
+        method = rest.partition(" ")[0]
+        kind = (word, method in READS if word in ("call", "sent", "replied") else method)
+        left_behind = word == "committed" or (word == "sent" and method not in READS)
+        if left_behind or kind not in kinds or EVERY:
+            found.append(ordinal)
+        kinds.add(kind)
+    return found
+
+
+def around_own_acts(life: Life, world: World, ordinals: list[int]) -> list[int]:
+    """Keep those at or right after an act that no other variant plays."""
+    own = [a for a in world.acts if a.on == world.variant]
+    found, near = [], False
+    for ordinal, point in enumerate(life.points, 1):
+        if any(f" {a.method} " in f" {point.partition(' ')[2]} " for a in own):
+            near = True
+        elif point.startswith("call"):
+            near = False
+        if near and ordinal in ordinals:
+            found.append(ordinal)
+    return found
+
+
+def ended_well(life: Life, logged: str, usual: Counter[str] | None) -> None:
+    """Hold everything that must hold when a life is over."""
+    world = life.world
+    life.agree()
+    life.read_back_last()
+    assert not life.wrong, life.wrong
+    where = f"killed at {life.died}"
+    assert life.end() == world.variants[world.variant], f"{where}: ended as {life.end()}; heard {life.heard}"
+    assert not world.doubled(), f"{where}: {world.doubled()}"
+    for act in world.acts if usual is not None else ():
+        often = carried_out(world)[act.name]
+        assert act.again or often <= usual[act.name], f"{where}: {act.name} {often} times, not {usual[act.name]}"
+    life.check(logged)
+
+
+@pytest.mark.parametrize(("name", "variant"), played())
+def test_a_life_survives_being_killed_anywhere(
+    name: str, variant: str, theatre: Theatre, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stage, nursery = theatre.stage, theatre.nursery
+    for rehearsal in (True, False):
+        with living(stage, make(stage, name, variant), nursery, rehearsal=rehearsal) as life:
+            life.nights()
+            ended_well(life, caplog.text, None)
+            usual, ordinals = carried_out(life.world), chosen(life)
+            if variant != kind_of(name).richest and not EVERY:
+                ordinals = around_own_acts(life, life.world, ordinals)
+    total = len(life.points)
+    at = iter(range(1, 10**6) if EVERY else ordinals)
+    words: Counter[str] = Counter()
+    wrong: list[str] = []
+    while True:
+        ordinal = next(at, None)
+        if ordinal is None:
+            break
+        with living(stage, make(stage, name, variant), nursery, die_at=ordinal, stranger=ordinal % 2 == 0) as life:
+            life.nights()
+            if EVERY and not life.died:
+                break
+            try:
+                ended_well(life, caplog.text, usual)
+            except AssertionError as error:
+                wrong.append(f"point {ordinal}: {error}")
+        words[life.died.partition(" ")[0]] += bool(life.died)
+    theatre.killed[f"{name}, {variant}"] = words.total()
+    print(f"{name}, {variant}: {total} points, killed at {words.total()}: {dict(words)}")
+    assert not wrong, "\n".join(wrong)
+    assert words["sent"] or words["committed"]
+    # What takes longer or shorter than the life that was counted ends before its last points.
+    assert words.total() >= 0.9 * len(ordinals)
+
+
+def test_the_evidence_of_all_these_lives_verifies(theatre: Theatre, s3: S3Server, tmp_path: Path) -> None:
+    stage = theatre.stage
+    with living(stage, make(stage, "own_database"), theatre.nursery, die_at=9) as life:
+        life.nights()
+    connection = s3.connection("evidence_store", "notary", bucket="evidence")
+    store = EvidenceStore(EvidenceStore.of(connection)._client, "evidence", prefix=f"{uuid4().hex}/")
+    log.seal(stage.context.engine, store, SIGNER, now=datetime.now(UTC))
+    folder = export(stage.context.engine, tmp_path / "night", vkey=SIGNER.vkey).folder
+    told = subprocess.run(
+        [sys.executable, str(folder / "verify.py"), str(folder)], capture_output=True, text=True, check=False
+    )
+    print(told.stdout)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_processor_is_killed() -> None:
+    assert {name for name, _ in played()} == set(WORLDS) == set(processors.names())
