@@ -22,8 +22,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, sel
 from include.database import among, disposal, entry
 from include.database_finding import entry_find
 from include.errors import EvidenceError
+from include.evidence.answers import Asked, Entry
 from include.evidence.finding import disposals_of, sealed_size
-from include.evidence.questions import Asked, Entry
 from include.evidence.verify import DESTROYED
 
 LIMIT = 100_000

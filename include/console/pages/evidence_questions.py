@@ -15,11 +15,11 @@ from include.console.pages.evidence import number_of, places
 from include.console.roles import Capability
 from include.disposals.approvals import staff
 from include.errors import DecisionRefused, VerificationError
+from include.evidence.answers import Answer, Asked
 from include.evidence.ask import EVERY, base
 from include.evidence.lookups import Person, look_up
 from include.evidence.narrowing import NarrowSource
 from include.evidence.note import open_checkpoint
-from include.evidence.questions import Answer, Asked
 from include.evidence.sources import DatabaseSource, same_history
 
 page = Page("evidence/questions")
