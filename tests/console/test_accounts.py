@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,9 +194,13 @@ def test_a_tag_opening_is_an_entry_of_the_log_with_role_and_tag(
 
 
 def test_where_look_ups_take_two_people_no_page_opens_a_tag(
-    world: World, visit: Callable[[str], Visit], bench: Bench, monkeypatch: pytest.MonkeyPatch
+    world: World, visit: Callable[[str], Visit], bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("RETENTION_LOOKUP_FOUR_EYES", "1")
+    body = schedule.load().body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: true")
+    (tmp_path / "schedule.yaml").write_bytes(body)
+    for name in ("privacy_policy.ko.txt", "holidays_kr.yaml"):
+        (tmp_path / name).write_bytes((schedule.PACKAGE / name).read_bytes())
+    monkeypatch.setenv("RETENTION_SCHEDULE", str(tmp_path / "schedule.yaml"))
     person = _planned(world)
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert all(tag not in shown for tag in world.context.tags.all(person).values())

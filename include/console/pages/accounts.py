@@ -7,7 +7,6 @@ tell which tag is this account's, leaves an entry in the log besides.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any
 
@@ -137,10 +136,10 @@ def _person(ask: Ask) -> Person:
 def _record_view(ask: Ask, account_id: str) -> dict[str, str]:
     """Record who looks at this account and return the tags they may see, by epoch: none without the right to open them.
 
-    Where look-ups take two people (RETENTION_LOOKUP_FOUR_EYES), no single person's page opens a tag.
+    Where look-ups take two people (the schedule's `lookup_four_eyes`), no single person's page opens a tag.
     """
     person, day = _person(ask), _day(ask)
-    four_eyes = os.environ.get("RETENTION_LOOKUP_FOUR_EYES") == "1"
+    four_eyes = ask.services.schedule.settings.lookup_four_eyes
     with ask.services.engine.begin() as connection:
         if ask.can("TAGS") and not four_eyes:
             base = base_entry(Decision(ask.services.engine, ask.services.schedule, day), "tag_opened")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -77,9 +76,9 @@ def account(ask: Ask) -> Response:
     with services.engine.begin() as connection:
         tags = look_up(
             connection, services.tags, value, by=Person(who.role, who.pseudonym), approver=None, base=base(),
-            four_eyes=os.environ.get("RETENTION_LOOKUP_FOUR_EYES") == "1", ip=ask.ip or None,
+            four_eyes=services.schedule.settings.lookup_four_eyes, ip=ask.ip or None,
         )  # fmt: skip
-    asked = Asked(tags=frozenset(tags.values()), epochs=tuple(tags))
+    asked = Asked(tags=frozenset(tags.values()), epochs=tuple(tags), language=ask.words.language)
     source = NarrowSource(services.engine)
     return _page(ask, name, EVERY[name].answer(source.about(name, asked), asked), source=source)
 
@@ -97,7 +96,7 @@ def _asked(ask: Ask) -> Asked:
     index = number_of(ask, "index", ask.value("index")) if ask.value("question") == "policy-of" else -1
     # "late" asks about everything unless a date is typed; the others mean today.
     on = "" if ask.value("question") == "late" and not ask.value("on") else on
-    return Asked(on=on, until=until, index=index, run_id=run_id)
+    return Asked(on=on, until=until, index=index, run_id=run_id, language=ask.words.language)
 
 
 def _not_rewritten(ask: Ask) -> Answer:
