@@ -29,17 +29,16 @@ from include.evidence.verify import DESTROYED
 LIMIT = 100_000
 PAGE = 5_000
 EVENTS: dict[str, tuple[str, ...]] = {
-    "requests": ("request_received", "request_answered"),
-    "refusals": ("request_answered",),
+    "requests": ("request_received", "request_answered", "notice_sent"),
+    "refusals": ("request_received", "request_answered", "notice_sent"),
     "holds": ("hold_placed", "hold_reviewed", "hold_released"),
     "cold-storage": ("archive_written", "archive_destroyed"),
     "outlived": ("archive_written", "archive_destroyed"),
     "cold-reads": ("archive_read",),
     "beyond-list": ("archive_inventory",),
-    "backups": ("archive_destroyed", "key_destroyed"),
+    "backups": ("archive_destroyed", "key_destroyed", *sorted(DESTROYED)),
     "rule-changes": ("policy_approved",),
-    "notices": ("notice_sent",),
-    "restores": ("restored", "reappeared"),
+    "notices": ("notice_sent", "policy_approved"),
 }
 """Questions whose answer rests on some kinds of entries only. Without `rules.json` changes of dates are not counted."""
 
@@ -85,6 +84,13 @@ def _corrected(connection: Connection, asked: Asked) -> Chosen:
     return _of(select(disposal.c.disposal_id).where(disposal.c.closed_on.is_(None), disposal.c.code == "hold_h-5"))
 
 
+def _restored(connection: Connection, asked: Asked) -> Chosen:
+    """What was restored and decided, and every entry of the disposals that came back."""
+    back = select(entry.c.disposal_id).where(entry.c.log_index.in_(_rows(_C.event == "reappeared")))
+    told = _rows(_C.event.in_(("restored", "sighting_decided")))
+    return told.union(_of(back))  # type: ignore[return-value, arg-type]
+
+
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:
     return _rows(_C.event == "population").union_all(_open(connection, Asked()))  # type: ignore[return-value]
 
@@ -102,6 +108,7 @@ BY: dict[str, Callable[[Connection, Asked], Chosen]] = {
     "corrections": _corrected,
     "end-users": lambda c, a: _rows(_C.rule_id == "R-12"),
     "reconcile": _reconciled,
+    "restores": _restored,
     "run": lambda c, a: _rows(_C.run_id == UUID(a.run_id)),
 }
 BY |= {name: partial(_kinds, kinds) for name, kinds in EVENTS.items()}
