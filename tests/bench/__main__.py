@@ -8,12 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
+
+from include.errors import RetentionError
 from tests.bench.frame import TINY, Bench, Sizes
 from tests.bench.lines import LINES, chosen
 from tests.bench.picture import draw
@@ -34,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         rows = measure(options.only, TINY if options.tiny else Sizes(), options.out)
     except LookupError as error:
         parser.error(str(error.args[0]))
+    except RuntimeError as error:
+        say(str(error))
+        return 1
     return int(any(row.met is False for row in rows) and not options.tiny)
 
 
@@ -42,19 +49,26 @@ def measure(only: str, sizes: Sizes, out: Path) -> list[Row]:
     lines = chosen(only)
     out.mkdir(parents=True, exist_ok=True)
     say(f"{len(lines)} lines on {machine()['machine']}")
-    rows: list[Row] = []
+    rows, failed = list[Row](), list[str]()
     with ExitStack() as stack:
         bench = Bench(sizes, stack)
         for number, (name, line) in enumerate(lines.items(), 1):
             started = time.monotonic()
             say(f"[{number}/{len(lines)}] {name}")
-            rows += line(bench)
+            try:
+                rows += line(bench)
+            except (RetentionError, RuntimeError, OSError, httpx.HTTPError, subprocess.CalledProcessError) as error:
+                # The other lines are still worth measuring; this one is missing from the file.
+                failed.append(name)
+                say(f"  not measured: {type(error).__name__}: {error}")
             say(f"  {time.monotonic() - started:.0f} s")
             # After every line, so that an interrupted run leaves what it had.
             (out / "bench.json").write_text(json.dumps([r.as_json() for r in rows], indent=1) + "\n")
     drawn = draw([r.as_json() for r in rows], out / "bench.png")
     say("\n" + table(rows))
     say(f"\n{out / 'bench.json'}" + (f"\n{out / 'bench.png'}" if drawn else ""))
+    if failed:
+        raise RuntimeError(f"not measured: {', '.join(failed)}")
     return rows
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -100,17 +99,32 @@ def _verified(bench: Bench, entries: int) -> tuple[list[float], list[float], flo
     seconds, loops, memory = [], [], 0.0
     for number in range(bench.sizes.repeat):
         loops.append(timed(lambda: _loop(folder / "entries.jsonl")).wall)
-        seconds.append(timed(lambda: _auditor(folder)).wall)
-        memory = max(memory, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+        peak: list[float] = []
+        seconds.append(timed(lambda into=peak: into.append(_auditor(folder))).wall)
+        memory = max(memory, *peak)
         say(f"  run {number + 1} of {bench.sizes.repeat}: verified in {seconds[-1]:.2f} s, read in {loops[-1]:.2f} s")
     return seconds, loops, memory
 
 
-def _auditor(folder: Path) -> None:
-    command = [sys.executable, str(folder / "verify.py"), str(folder), "--vkey", SIGNER.vkey]
+MEASURED = """
+import runpy, sys
+del sys.argv[0]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    # Not getrusage: what a child says there begins with its parent's memory.
+    lines = open("/proc/self/status").readlines() if sys.platform == "linux" else []
+    print("VmHWM", next((line.split()[1] for line in lines if line.startswith("VmHWM")), 0))
+"""
+
+
+def _auditor(folder: Path) -> float:
+    """Verify in a process of its own; return the most memory that held, in MB (0 where the system does not say)."""
+    command = [sys.executable, "-c", MEASURED, str(folder / "verify.py"), str(folder), "--vkey", SIGNER.vkey]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the export of the benchmark does not verify: {done.stdout[:2000]}{done.stderr[:2000]}")
+    return int(done.stdout.rpartition("VmHWM ")[2]) / 1024
 
 
 def _loop(path: Path) -> None:

@@ -72,7 +72,7 @@ def empty_night(bench: Bench) -> list[Row]:
 def task_instances(bench: Bench) -> list[Row]:
     """Count what a night of many due subjects gives Airflow to schedule, from the batches that are really made.
 
-    Where a night of that size ran in this same run, its own count must be the one computed here.
+    Where a night of that size ran in this same run, its own count must be the one computed here, or the goal is missed.
     """
     shape = json.loads((bench.airflow.stack.dags / "shape.json").read_text())
     fixed = sum(node["mapped_over"] is None for node in shape)
@@ -84,16 +84,16 @@ def task_instances(bench: Bench) -> list[Row]:
         # A mapped task with nothing to map over is one skipped instance.
         points[due] = {"tasks": fixed + mapped - 2 + 2 * max(made, 1), "batches": made}
         say(f"  {due:,} due: {points[due]['tasks']} task instances, {made} batches")
-    for due, seen in bench.counted.items():
-        if due in points and points[due]["tasks"] != seen:
-            raise RuntimeError(f"a night of {due} had {seen} task instances, not {points[due]['tasks']}")
+    unlike = {d: n for d, n in bench.counted.items() if d in points and points[d]["tasks"] != n}
     most = max(points)
     value = points[most]["tasks"]
     bound = fixed + mapped + 2 * -(-most // _size())
     reported = {"fixed": fixed, "mapped": mapped, "batch_size": _size(), "points": points, "bound": bound,
                 "counted_in_real_nights": dict(bench.counted)}  # fmt: skip
     goal = "<= tasks of the DAG + 2 x due / batch"
-    return [Row("task_instances", value, "tasks", bound, value / bound, goal, value <= bound, (), reported)]
+    return [
+        Row("task_instances", value, "tasks", bound, value / bound, goal, value <= bound and not unlike, (), reported)
+    ]
 
 
 def _size() -> int:

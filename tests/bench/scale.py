@@ -30,8 +30,8 @@ WAITS = {
 HEAD = """# Scale
 
 What a backlog takes, and what grows with what. Every number below is derived by the formula beside it from a figure
-of one `make bench`; `python -m tests.bench.scale` wrote this page from its `bench.json`. Measured on {machine};
-{caveat}
+of `make bench`; `python -m tests.bench.scale` wrote this page from its `bench.json`. Measured on {machine};
+{caveat} Each figure names the size it was measured at.
 
 ## What binds first, and days to clear a backlog
 
@@ -151,7 +151,7 @@ def _executor(known: Mapping[str, Any]) -> Iterator[str]:
         cpu = engine["reported"]["cpu_s_per_subject"]
         yield (
             f"\nOur own part is {cpu:g} CPU-s a subject of six calls (`engine_subjects_per_s`), so one core carries "
-            f"1 / {cpu:g} = {1 / cpu:,.0f} subjects a second before anything of ours binds.\n"
+            f"1 / {cpu:g} = {1 / cpu:,.0f} subjects a second before anything of ours binds.\n\n"
         )
     yield (
         "The quotas bind first: LocalExecutor on one machine is enough while the sum above is below its cores. A "
