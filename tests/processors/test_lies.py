@@ -16,6 +16,7 @@ from tests.processors import lies
 from tests.processors.worlds.play import Stage, staged
 
 LIES = int(os.environ.get("RETENTION_LIES", "160"))
+BYTES = max(60, LIES // 3)
 
 
 @pytest.fixture(scope="module")
@@ -30,4 +31,12 @@ def test_nothing_is_called_destroyed_that_is_there_whatever_is_told(stage: Stage
     print(said)
     assert sum(t.count for t in told.values()) >= LIES
     assert all(t.plays for t in told.values()), said
+    assert [line for t in told.values() for line in (*t.false, *t.open, *t.named)] == [], said
+
+
+def test_nothing_is_called_destroyed_whatever_becomes_of_the_bytes(stage: Stage) -> None:
+    told = lies.tell(stage, BYTES, lies.HTTP, seed=1, way=lies.by_bytes)
+    said = lies.report(told)
+    print(said)
+    assert sum(t.count for t in told.values()) >= BYTES
     assert [line for t in told.values() for line in (*t.false, *t.open, *t.named)] == [], said
