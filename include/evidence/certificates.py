@@ -60,8 +60,10 @@ def write_certificate(
     pdf, text = place / f"{name}.pdf", place / f"{name}.txt"
     footer = f"{cover.origin} {cover.size} {cover.root}"
     draw(pdf, title="파기 확인서 · Certificate of destruction", subtitle=about, footer=footer, blocks=contents)
-    open_lines = [_line(life, titles) for life in rest]
-    text.write_text(_text(head, lines, open_lines, _PROOFS[bool(subject_tag)]), encoding="utf-8", newline="\n")
+    # A processor's is about many: each line of the text says whose it is, by tag.
+    told = [[*_line(x, titles), *([] if subject_tag else [str(x.entry["subject_tag"])])] for x in (*proven, *rest)]
+    closed, waiting = [tuple(t) for t in told[: len(proven)]], [tuple(t) for t in told[len(proven) :]]
+    text.write_text(_text(head, closed, waiting, _PROOFS[bool(subject_tag)]), encoding="utf-8", newline="\n")
     return [pdf, text]
 
 
