@@ -20,7 +20,8 @@ every night's mail says how much is open and until when.
 """
 FORM: dict[str, Any] = {
     "processor": Param(type="string", title="Processor · 수탁사", enum=tasks.places()),
-    "ended_on": Param(type="string", format="date", title="Contract ended on · 계약 종료일"),
+    "ended_on": Param(type="string", format="date", title="Contract ended on · 계약 종료일",
+                      description="Its last day, which must be over. · 종료 다음 날부터 시작할 수 있습니다."),
     "as_of": Param(None, type=["null", "string"], format="date", title="Business date · 기준일"),
 }  # fmt: skip
 

@@ -67,14 +67,17 @@ def plan_end(
 ) -> Ending:
     """Plan everything at a processor behind this run's gate, `a_night` subjects a night; return how far it will take.
 
-    `account_ids` are all accounts of the register. Refused: a day that has not come, an unknown processor, and a
+    `account_ids` are all accounts of the register. Refused: a day that is not over, an unknown processor, and a
     schedule nobody approved.
     """
     section = context.schedule.processors.get(processor)
     if section is None or not section.id.startswith("V-"):
         raise ConfigurationError(f"{processor!r} is no entrusted processor of the schedule, so no contract ends there.")
-    if ended_on > context.as_of:
-        raise DecisionRefused(f"The contract ends on {ended_on}; until then nothing is erased. Start this again then.")
+    if ended_on >= context.as_of:
+        # That day is the last one (R-14): planned on it, nothing would be due and the end would be an empty one.
+        raise DecisionRefused(
+            f"The contract ends on {ended_on}; until then nothing is erased. Start this again on the day after."
+        )
     with context.engine.begin() as connection:
         guards.check_approved(connection, context.schedule.sha256, context.as_of)
         row = _begin(connection, context, run_id, processor, ended_on, a_night)

@@ -29,6 +29,8 @@ from include.evidence.words import PROVEN, both
 PDF_LINES = 300
 """A processor's certificate lists at most so many lines; the text beside it lists all."""
 
+CELLS = 7
+"""Columns of a line; in the text of a processor's certificate the subject's tag follows them."""
 Entries = Iterable[tuple[int, dict[str, Any]]]
 Cells = tuple[str, ...]
 
@@ -77,7 +79,7 @@ def certify(
     contents: list[Block] = [
         Table(("항목 · item", "값 · value"), head, (0.34, 0.66)),
         Heading("증명된 파기 · Proven"),
-        _proven(found.proven[:PDF_LINES]),
+        _proven([line[:CELLS] for line in found.proven[:PDF_LINES]]),
         *([Text(f"… {name}.txt: {len(found.proven)}")] if len(found.proven) > PDF_LINES else []),
         Text(_PROOFS[bool(subject_tag)]),
         Heading("증명되지 않은 것 · Not proven"),
@@ -136,15 +138,19 @@ def _gather(entries: Entries, selection: Selection, first_index: int, titles: Ti
     """Return what is proven and what is not, of the disposals the selection names."""
     following, found = Following(first_index, selection), _Found()
 
+    def whose(life: Life) -> Cells:
+        """Name by tag whose line it is, where a certificate is about many."""
+        return () if selection.subject_tag else (str(life.entry["subject_tag"]),)
+
     def unproven(life: Life) -> None:
-        found.rest.append(_line(life, titles))
+        found.rest.append((*_line(life, titles), *whose(life)))
         found.reasons[_reason(life, titles)] += 1
 
     for item in following.follow(entries):
         if not (item.closes and item.shown and item.life):
             continue
         if item.life.state in PROVEN:
-            found.proven.append(_line(item.life, titles))
+            found.proven.append((*_line(item.life, titles), *whose(item.life)))
             found.indexes.append(item.index)
         elif item.life.state != "cancelled":
             unproven(item.life)

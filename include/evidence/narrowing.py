@@ -88,7 +88,7 @@ def _restored(connection: Connection, asked: Asked) -> Chosen:
     """What was restored and decided, and every entry of the disposals that came back."""
     back = select(entry.c.disposal_id).where(entry.c.log_index.in_(_rows(_C.event == "reappeared")))
     told = _rows(_C.event.in_(("restored", "sighting_decided")))
-    return told.union(_of(back))  # type: ignore[return-value, arg-type]
+    return told.union(_of(back))  # type: ignore[return-value]
 
 
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:

@@ -36,14 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("--trigger", required=True, help="a Seoul date, or a moment with a time zone")
     explain.add_argument("--period", required=True, help="P6M, P5Y, P10D or PT72H")
     explain.add_argument("--kind", choices=("min", "max"), default="max", help="min rolls over holidays, max does not")
-    commands.add_parser(
-        "simulate", add_help=False, help="compare two schedules over the accounts of today; changes nothing"
-    )
-    given, rest = parser.parse_known_args(arguments)
+    simulate = commands.add_parser("simulate", help="compare two schedules over the accounts of today; changes nothing")
+    simulate.add_argument("file", nargs="?", type=Path, help="the new version; default: the packaged one")
+    simulate.add_argument("--against", required=True, type=Path, help="the version in force")
+    simulate.add_argument("--as-of", type=date.fromisoformat, help="business date; default: today in Seoul")
+    simulate.add_argument("--every-day", action="store_true", help="list every moved day, not the first of each rule")
+    given = parser.parse_args(arguments)
     if given.command == "simulate":
-        return 2 if subprocess.call([sys.executable, "-m", "include.disposals", "simulate", *rest]) else 0
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        said = list(sys.argv[1:] if arguments is None else arguments)
+        return 2 if subprocess.call([sys.executable, "-m", "include.disposals", *said]) else 0
     try:
         return _lint(given.file) if given.command == "lint" else _explain(given)
     except RetentionError as error:

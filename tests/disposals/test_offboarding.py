@@ -99,8 +99,10 @@ def test_it_says_how_far_it_is_and_closes_with_one_entry(run: tuple[Context, UUI
 
 def test_an_end_that_has_not_come_and_a_place_of_our_own_are_refused(run: tuple[Context, UUID]) -> None:
     context, run_id = run
-    with pytest.raises(DecisionRefused, match="until then nothing"):
-        offboarding.plan_end(context, run_id, "zendesk", DAY + timedelta(days=1), a_night=3, account_ids=[])
+    for too_early in (DAY, DAY + timedelta(days=1)):
+        with pytest.raises(DecisionRefused, match="on the day after"):
+            offboarding.plan_end(context, run_id, "zendesk", too_early, a_night=3, account_ids=[])
+    assert offboarding.open_endings(context) == []
     with pytest.raises(ConfigurationError, match="no entrusted processor"):
         offboarding.plan_end(context, run_id, "own_database", ENDED, a_night=3, account_ids=[])
 

@@ -11,10 +11,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import insert, select
 
 from include.connections import Connection
+from include.database import run
+from include.database_decisions import offboarding
 from include.disposals import Context, begin_run, finish_run
-from include.disposals.people_export import export_asked, export_of_run
+from include.disposals.people_export import certify_endings, export_asked, export_of_run
 from include.errors import EvidenceError
 from include.evidence.log import seal, stage
 from include.evidence.note import Signer
@@ -91,6 +94,33 @@ def test_an_export_about_a_processor_carries_its_certificate(room: Room) -> None
     assert "certificates/processor-own_database.txt" in names(folder)
     text = (folder / "certificates" / "processor-own_database.txt").read_text(encoding="utf-8")
     assert "증명된 건 · proven: 2" in text
+
+
+def test_an_ended_contract_is_certified_once_by_the_run_that_finds_it_closed(room: Room) -> None:
+    first_night = room.context.as_of
+
+    def end(processor: str, closed: bool) -> None:
+        with room.context.engine.begin() as connection:
+            (run_id,) = connection.execute(select(run.c.run_id).limit(1)).scalars()
+            connection.execute(
+                insert(offboarding).values(
+                    offboarding_id=uuid4(), processor=processor, ended_on=first_night, run_id=run_id, digest="",
+                    subjects=2, a_night=2, first_night=first_night, estimated_end=first_night,
+                    closed_on=first_night if closed else None,
+                )
+            )  # fmt: skip
+
+    end("own_database", closed=True)
+    end("zendesk", closed=False)
+    (folder,) = certify_endings(room.context, room.signing, room.store)
+    assert "certificates/processor-own_database.pdf" in names(folder)
+    text = (folder / "certificates" / "processor-own_database.txt").read_text(encoding="utf-8")
+    assert TAG in text
+    verdict(folder)
+    assert certify_endings(room.context, room.signing, room.store) == []
+    with room.context.engine.connect() as connection:
+        named = connection.execute(select(offboarding.c.processor, offboarding.c.certificate)).all()
+    assert sorted(named) == [("own_database", folder.name), ("zendesk", None)]
 
 
 def test_one_bit_of_what_people_read_is_found_by_the_verifier(room: Room) -> None:

@@ -89,7 +89,7 @@ def test_what_a_restore_brought_back_goes_again_with_a_second_person_only(town: 
 
 
 def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_it(town: Town) -> None:
-    form = {"processor": "salesforce", "ended_on": TODAY.isoformat()}
+    form = {"processor": "salesforce", "ended_on": (TODAY - timedelta(days=1)).isoformat()}
     with pytest.raises(RuntimeError, match="403"):
         airflow.Api(town.stack, "operator").trigger("offboard_processor", form)
     run = town.start("offboard_processor", form, "compliance")
