@@ -183,22 +183,24 @@ def _assign(
 ) -> tuple[Any, dict[str, bytes]] | None:
     """Assign the group's rows to the object, build its bytes, and commit (by the caller) what it must become."""
     c = archive_row.c
-    taken = connection.execute(
+    taken = (
         update(archive_row)
         .where(c.object_key.is_(None), c.rule_id == rule_id, c.window_end == end)
         .values(object_key=body.object_key)
+        .returning(c.free_from_utc, c.last_day, c.destroy_by)
+        .cte("taken")
     )
-    if taken.rowcount == 0:
-        return None
-    mine = c.object_key == body.object_key
     group = connection.execute(
         select(
-            func.max(c.free_from_utc).label("until"),
-            func.max(c.last_day).label("last"),
-            func.min(c.destroy_by).label("by"),
-        ).where(mine)
+            func.count().label("rows"),
+            func.max(taken.c.free_from_utc).label("until"),
+            func.max(taken.c.last_day).label("last"),
+            func.min(taken.c.destroy_by).label("by"),
+        )
     ).one()
-    wrapped = _fill(connection, archive, body)
+    if group.rows == 0:
+        return None
+    wrapped = _fill(connection, archive, body, streamed=group.rows > CHUNK)
     row = connection.execute(
         insert(archive_object)
         .values(
@@ -222,12 +224,12 @@ def _assign(
     return row, {one["archive_tag"]: one["wrapped_key"] for one in wrapped}
 
 
-def _fill(connection: Connection, archive: Archive, body: Body) -> list[dict[str, Any]]:
-    """Write one line per subject, rows streamed in the order of their tags; return the wrapped keys."""
+def _fill(connection: Connection, archive: Archive, body: Body, *, streamed: bool) -> list[dict[str, Any]]:
+    """Write one line per subject in the order of their tags, a large group streamed; return the wrapped keys."""
     c = archive_row.c
     rows = connection.execute(
         select(archive_row).where(c.object_key == body.object_key).order_by(c.archive_tag, c.row_id),
-        execution_options={"yield_per": CHUNK},
+        execution_options={"yield_per": CHUNK} if streamed else {},
     )
     return [
         {

@@ -127,4 +127,4 @@ def environment(found: Connection, outside: Mapping[str, str]) -> dict[str, str]
 
 def _url(found: Connection) -> str:
     """Return the URL with the driver Airflow itself uses."""
-    return database_url(found).replace("postgresql+psycopg://", "postgresql+psycopg2://", 1)
+    return database_url(found).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)

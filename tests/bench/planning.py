@@ -13,10 +13,11 @@ from sqlalchemy import Engine, text
 
 from include.accounts import Accounts
 from include.policy import schedule
+from include.policy.facts import AccountFacts, State
 from include.policy.planner import plan
 from include.sandbox.company_tables import COLUMNS, create
 from tests.bench.frame import Bench
-from tests.bench.rows import Row, say, timed
+from tests.bench.rows import Row, Spent, say, timed
 
 DAY = date(2026, 11, 24)
 DAYS = 30
@@ -27,6 +28,7 @@ DAYS = 30
 class _Measured:
     plans: list[float]
     scans: list[float]
+    cpu: tuple[float, float]
     planned: int
     peak_mb: float
 
@@ -48,6 +50,8 @@ def plan_1m(bench: Bench) -> list[Row]:
         "peak_python_mb_at_a_tenth_of_the_accounts": round(fewer.peak_mb, 1),
         "seconds_at_a_tenth_of_the_accounts": round(statistics.median(fewer.plans), 3),
         "seconds_per_due_account": round(value / sizes.due, 6),
+        "our_cpu_s": {"plan": round(whole.cpu[0], 2), "scan": round(whole.cpu[1], 2)},
+        "cpu_s_per_account_where_no_two_are_alike": round(_unlike(2000).cpu / 2000, 6),
         "points": {n: {"plan": statistics.median(m.plans), "scan": statistics.median(m.scans)}
                    for n, m in sorted(found.items())},
     }  # fmt: skip
@@ -58,24 +62,38 @@ def _measure(bench: Bench, accounts: int, due: int) -> _Measured:
     with bench.database(template="template0") as engine:
         say(f"  {accounts:,} accounts are loaded ({due:,} due)")
         _load(engine, accounts, due)
-        plans, scans, found = [], [], 0
+        plans, scans, cpu, found = [], [], (0.0, 0.0), 0
         for number in range(bench.sizes.repeat):
-            scans.append(timed(lambda: _scan(engine)).wall)
+            read = timed(lambda: _scan(engine))
             counted: list[int] = []
-            plans.append(timed(lambda into=counted: into.append(_plan(engine))).wall)
+            planned = timed(lambda into=counted: into.append(_plan(engine)))
+            plans.append(planned.wall)
+            scans.append(read.wall)
+            cpu = (planned.cpu, read.cpu)
             found = counted[0]
             say(f"  run {number + 1} of {bench.sizes.repeat}: planned in {plans[-1]:.2f} s, read in {scans[-1]:.2f} s")
         tracemalloc.start()
         _plan(engine)
         peak = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
-        return _Measured(plans, scans, found, peak)
+        return _Measured(plans, scans, cpu, found, peak)
 
 
 def _plan(engine: Engine) -> int:
     in_force = schedule.load()
     accounts = Accounts(engine, in_force.processors["own_database"].settings)
     return sum(len(plan(facts, in_force, (), DAY).disposals) for facts in accounts.due(in_force, DAY))
+
+
+def _unlike(count: int) -> Spent:
+    """Plan accounts of which no two share their dates: the planner cannot use what it planned before."""
+    in_force, first = schedule.load(), date(2019, 1, 1)
+    facts = [
+        AccountFacts(f"a{n}", "individual", state=State.TERMINATED, requested_on=day, terminated_on=day)
+        for n in range(count)
+        if (day := first + timedelta(days=n))
+    ]
+    return timed(lambda: [plan(one, in_force, (), DAY) for one in facts])
 
 
 def _scan(engine: Engine) -> int:

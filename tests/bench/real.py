@@ -54,6 +54,7 @@ class Place:
     """What one processor took for the subjects of a night."""
 
     subjects: int = 0
+    batches: int = 0
     wall: float = 0.0
     cpu: float = 0.0
 
@@ -115,7 +116,8 @@ class Night:
                 work = partial(advance_batch, context, self._site(name), batch_id, f"bench/{name}/{number}")
                 self._timed(name, work)
         for name, ids in batches.items():
-            self.places.setdefault(name, Place()).subjects = self._subjects(ids)
+            place = self.places.setdefault(name, Place())
+            place.subjects, place.batches = self._subjects(ids), len(ids)
 
     def requests(self) -> dict[str, int]:
         """Return how many requests each stand-in answered since it was seeded."""
@@ -200,18 +202,28 @@ def _night(bench: Bench, count: int) -> dict[str, Seen]:
 
 
 def _row(name: str, small: Seen, large: Seen) -> Row:
-    place, further = large.place, max(large.place.subjects - small.place.subjects, 1)
+    place = large.place
     value = place.subjects / place.wall
-    each = {q: max(round((n - small.calls[q]) / further, 3), 0.0) for q, n in sorted(large.calls.items())}
+    calls = {q: parts(small, large, q) for q in sorted(large.calls)}
     reported: dict[str, Any] = {
         "subjects": [small.place.subjects, place.subjects],
+        "batches": [small.place.batches, place.batches],
         "calls": [small.calls["all"], large.calls["all"]],
-        "calls_of_each_further_subject": each,
-        "calls_of_a_night_anyhow": {
-            q: max(round(n - each[q] * place.subjects, 1), 0.0) for q, n in sorted(large.calls.items())
-        },
+        "calls_a_batch": {q: round(a, 1) for q, (a, _) in calls.items()},
+        "calls_a_subject": {q: round(b, 3) for q, (_, b) in calls.items()},
         "cpu_s_per_subject": round(place.cpu / place.subjects, 4),
         "batch_size": processors.load(name).batch_size,
     }
-    say(f"  {name}: {value:.1f} subjects/s, {each['all']} calls a further subject")
+    say(f"  {name}: {value:.1f} subjects/s, {reported['calls_a_subject']['all']} calls a subject and a batch's own")
     return Row(f"engine_{name}", value, "subjects/s", None, None, "", None, (), reported, SEED)
+
+
+def parts(small: Seen, large: Seen, quota: str) -> tuple[float, float]:
+    """Return calls a batch and calls a subject that give both nights' counts, neither below zero."""
+    (m1, n1, c1), (m2, n2, c2) = (
+        (s.place.batches, s.place.subjects, s.calls[quota]) for s in (small, large)
+    )  # fmt: skip
+    det = m1 * n2 - m2 * n1
+    each = (m1 * c2 - m2 * c1) / det if det else c2 / n2
+    each = min(max(each, 0.0), c2 / n2)
+    return (c2 - each * n2) / m2, each

@@ -35,14 +35,15 @@ of one `make bench`; `python -m tests.bench.scale` wrote this page from its `ben
 
 ## What binds first, and days to clear a backlog
 
-    days(N) = max over quotas ((a + b x N) / (calls / seconds x share x 86,400))
+    days(N) = max over quotas ((a x ceil(N / batch) + b x N) / (calls / seconds x share x 86,400))
 
-`b` is what each further subject adds, `a` what a night costs anyhow: two nights of different size over the seeded
-company were counted ({sizes} subjects). `share` is `quota_share` ({share:g} unless the schedule says otherwise). Where
-no quota is published, `days(N) = N / (subjects/s x 86,400)`, with one worker and the stand-in on the same machine.
+`a` is what a batch costs anyhow and `b` what each subject adds: two nights of different size over the seeded company
+were counted, as reserved against the quota or, where nothing reserves, at the stand-in ({sizes} subjects). `share` is
+`quota_share` ({share:g} unless the schedule says otherwise). Where no quota is published,
+`days(N) = N / (subjects/s x 86,400)`, with one worker and the stand-in on the same machine.
 
-| processor | binds first | published | a | b | {n0:,} accounts | {n1:,} accounts | and then |
-|---|---|---|---:|---:|---:|---:|---|
+| processor | binds first | published | batch | a | b | {n0:,} accounts | {n1:,} accounts | and then |
+|---|---|---|---:|---:|---:|---:|---:|---|
 """
 
 BUSY = ", so other work shared it: absolute times are too long, counted calls are not touched."
@@ -92,14 +93,14 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def binding(name: str, reported: Mapping[str, Any], subjects: int) -> tuple[Quota, float] | None:
     """Return the quota that takes longest for `subjects`, and its days; None where none is published."""
-    each, anyhow = reported["calls_of_each_further_subject"], reported["calls_of_a_night_anyhow"]
+    each, anyhow = reported["calls_a_subject"], reported["calls_a_batch"]
     quotas = processors.load(name).quotas
     found = []
     for quota in quotas:
         # A processor that watches the vendor's own counter reserves nothing: its one quota counts every call.
         key = quota.name if quota.name in each else "all" if len(quotas) == 1 else ""
         if key:
-            calls = anyhow[key] + each[key] * subjects
+            calls = anyhow[key] * math.ceil(subjects / reported["batch_size"]) + each[key] * subjects
             found.append((quota, calls / (quota.calls / quota.seconds * _share(name) * DAY)))
     return max(found, key=lambda pair: pair[1], default=None)
 
@@ -117,14 +118,17 @@ def _backlogs(known: Mapping[str, Any], places: Mapping[str, Any]) -> Iterator[s
             rate = known[f"engine_{name}"]["value"]
             days = [n / (rate * DAY) for n in BACKLOGS]
             said = f"{rate:.1f} subjects/s"
-            yield f"| {name} | our own speed | {said} | | | {_days(days[0])} | {_days(days[1])} | {then} |\n"
+            yield f"| {name} | our own speed | {said} | | | | {_days(days[0])} | {_days(days[1])} | {then} |\n"
             continue
         quota = bound[0]
-        key = quota.name if quota.name in reported["calls_of_each_further_subject"] else "all"
-        a, b = reported["calls_of_a_night_anyhow"][key], reported["calls_of_each_further_subject"][key]
+        key = quota.name if quota.name in reported["calls_a_subject"] else "all"
+        a, b = reported["calls_a_batch"][key], reported["calls_a_subject"][key]
         days = [found[1] for n in BACKLOGS if (found := binding(name, reported, n))]
         said = f"{quota.calls:,} per {quota.seconds:,.0f} s"
-        yield f"| {name} | `{quota.name}` | {said} | {a:g} | {b:g} | {_days(days[0])} | {_days(days[1])} | {then} |\n"
+        yield (
+            f"| {name} | `{quota.name}` | {said} | {reported['batch_size']:,} | {a:g} | {b:g} | {_days(days[0])} | "
+            f"{_days(days[1])} | {then} |\n"
+        )
 
 
 def _workers(known: Mapping[str, Any], places: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from tests.bench.__main__ import measure
 from tests.bench.frame import TINY
 from tests.bench.lines import LINES, chosen
+from tests.bench.real import Place, Seen, parts
 from tests.bench.rows import Row, table
+from tests.bench.scale import binding, page
 
 WITHOUT_AIRFLOW = [
     "plan_1m", "engine_subjects_per_s", "quota_use", "evidence_seal", "evidence_verify", "archive_write",
@@ -57,8 +60,32 @@ def test_the_lines_without_airflow_run_at_tiny_sizes(tmp_path: Path) -> None:
 
 def test_every_processor_is_reported_with_its_calls(tmp_path: Path) -> None:
     rows = {row.name: row for row in measure("real_processors", TINY, tmp_path)}
-    assert rows["engine_zendesk"].reported["calls_of_each_further_subject"]["all"] > 0
+    assert rows["engine_zendesk"].reported["calls_a_subject"]["all"] > 0
     assert all(row.met is None for row in rows.values())
+    assert "| zendesk |" in page(json.loads((tmp_path / "bench.json").read_text()))
+
+
+def seen(batches: int, subjects: int, calls: int) -> Seen:
+    return Seen(Place(subjects=subjects, batches=batches, wall=1.0), Counter({"api": calls}))
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "expected"),
+    [
+        (seen(1, 10, 7 + 20), seen(3, 100, 21 + 200), (7.0, 2.0)),
+        (seen(1, 10, 7), seen(1, 40, 7), (7.0, 0.0)),  # lists re-posted whole
+        (seen(1, 10, 40), seen(2, 20, 80), (0.0, 4.0)),  # cannot be told apart: all of it is the subjects'
+    ],
+)
+def test_a_batchs_own_calls_are_told_from_its_subjects(small: Seen, large: Seen, expected: tuple[float, float]) -> None:
+    assert parts(small, large, "api") == pytest.approx(expected)
+
+
+def test_days_follow_the_quota_that_binds() -> None:
+    quota = {"calls_a_subject": {"api": 2.0, "export": 0.0}, "calls_a_batch": {"api": 0.0, "export": 1.0}}
+    found = binding("zendesk", {**quota, "batch_size": 100}, 504_000)
+    assert found is not None
+    assert (found[0].name, round(found[1], 6)) == ("api", 2.0)  # 700 a minute, half of it ours: 504,000 calls a day
 
 
 @pytest.mark.airflow
