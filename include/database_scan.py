@@ -17,7 +17,7 @@ scan_key = Table(
 scan_needle = Table(
     "scan_needle",
     metadata,
-    Column("disposal_id", ForeignKey(f"{SCHEMA}.disposal.disposal_id"), primary_key=True),
+    Column("disposal_id", ForeignKey(f"{SCHEMA}.disposal.disposal_id", ondelete="CASCADE"), primary_key=True),
     Column("key_id", ForeignKey(f"{SCHEMA}.scan_key.key_id"), primary_key=True, index=True),
     Column("digests", LargeBinary, nullable=False, comment="keyed digests, eight bytes each"),
     Column("unsearchable", Integer, nullable=False, comment="words too common to be looked for"),

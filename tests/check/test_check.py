@@ -20,12 +20,24 @@ import pytest
 from sqlalchemy import insert, text
 
 from include import check, database, keys
-from include.check import Line, Setup, State, databases, identities, optional, places, secret_keys, stores
+from include.check import (
+    Line,
+    Setup,
+    State,
+    airflow_database,
+    databases,
+    identities,
+    optional,
+    places,
+    secret_keys,
+    stores,
+)
 from include.check.sources import absent
 from include.connections import Connection, s3_client
 from include.disposals import guards
 from include.disposals.context import Decision
 from include.errors import ConfigurationError
+from include.install import grant_reader
 from include.keys import LocalWrapper
 from include.policy import schedule as schedules
 from include.sandbox import adroll, clarity, company, salesforce, zendesk
@@ -37,6 +49,9 @@ from include.sandbox.stripe import StandIn as Stripe
 NOW = datetime.now(UTC)
 NOVEMBER = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 SCHEDULE = schedules.load()
+
+
+READER = "airflow_reader_of_check"
 
 
 class Whole:
@@ -58,9 +73,13 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def whole(postgres: PostgresServer, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    ours, theirs = f"c_{uuid4().hex[:8]}", f"c_{uuid4().hex[:8]}"
+    ours, theirs, airflow = (f"c_{uuid4().hex[:8]}" for _ in range(3))
     postgres.create_database(ours, template="template_retention")
     postgres.create_database(theirs)
+    postgres.create_database(airflow)
+    owner = postgres.connection("airflow_db_clean", airflow)
+    run_sql(owner, "; ".join(f"CREATE TABLE {t} (words text)" for t in ("xcom", "dag_run", "log", "ab_user")))
+    grant_reader(owner, READER)
     engine = database.connect(postgres.connection("accounts_db", theirs))
     company.create(engine)
     engine.dispose()
@@ -81,6 +100,8 @@ def whole(postgres: PostgresServer, s3: S3Server, tmp_path_factory: pytest.TempP
         at = {n: {"endpoint_url": s.url} for n, s in served.items()}
         made = [
             postgres.connection("retention_db", ours),
+            replace(postgres.connection("airflow_db", airflow), login=READER),
+            owner,
             *(postgres.connection(n, theirs) for n in ("accounts_db", "own_database", "paper")),
             s3.connection("archive_store", "archiver", bucket="archive"),
             s3.connection("evidence_store", "notary", bucket="evidence"),
@@ -108,7 +129,7 @@ def whole(postgres: PostgresServer, s3: S3Server, tmp_path_factory: pytest.TempP
             Connection("clarity", password=clarity.TOKEN, extra=at["clarity"]),
         ]  # fmt: skip
         yield Whole({c.name: c for c in made}, {n: s.standin for n, s in served.items()})
-    for name in (ours, theirs):
+    for name in (ours, theirs, airflow):
         postgres.drop_database(name)
 
 
@@ -521,3 +542,33 @@ def test_what_airflow_keeps_elsewhere_is_asked_of_airflow(tmp_path: Path) -> Non
     assert stripe == "127.0.0.1 sk_test_sample {'stripe_version': 'preview'}", done.stderr[-2000:]
     assert "'nowhere'" in nowhere
     assert "secrets backend" in nowhere
+
+
+def test_the_scans_role_must_be_able_to_read_every_table_it_is_to_look_at(whole: Whole) -> None:
+    setup = whole.setup()
+    assert bad(airflow_database.lines(setup)) == []
+    run_sql(setup.connection("airflow_db_clean"), f"REVOKE SELECT ON xcom FROM {READER}")
+    try:
+        (line,) = bad(airflow_database.lines(setup))
+    finally:
+        run_sql(setup.connection("airflow_db_clean"), f"GRANT SELECT ON xcom TO {READER}")
+    assert "may not read xcom" in line
+    assert "Grant SELECT" in line
+
+
+def test_another_database_is_not_taken_for_airflows(whole: Whole) -> None:
+    other = replace(whole.connections["accounts_db"], name="airflow_db")
+    (line,) = bad(airflow_database.lines(whole.setup(airflow_db=other)))
+    assert "not Airflow's database" in line
+
+
+def test_who_may_not_delete_in_airflows_tables_cannot_clean_them(whole: Whole) -> None:
+    reader = replace(whole.connections["airflow_db"], name="airflow_db_clean")
+    (line,) = bad(airflow_database.lines(whole.setup(airflow_db_clean=reader)))
+    assert "may not delete" in line
+
+
+@pytest.mark.parametrize("name", ["airflow_db", "airflow_db_clean"])
+def test_a_missing_way_to_airflows_database_is_named(whole: Whole, name: str) -> None:
+    (line,) = bad(airflow_database.lines(whole.setup(without=name)))
+    assert f"no Airflow connection '{name}'" in line

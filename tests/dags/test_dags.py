@@ -51,7 +51,7 @@ def test_a_destructive_schedule_never_fires_when_it_is_unpaused(bag: dict, dag_i
 def test_the_report_is_the_only_leaf_and_runs_whatever_happened(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
     dag = bag["dags"][dag_id]
     assert dag["leaves"] == ["report"]
-    for task in ("archive", "seal_plan", "seal", "export", "report"):
+    for task in ("archive", "seal_plan", "self_scan", "seal", "export", "report"):
         assert dag["tasks"][task]["rule"] == "all_done"
 
 
@@ -108,7 +108,7 @@ def test_the_requests_dag_ends_in_its_report_and_asks_before_it_releases(bag: di
     dag = bag["dags"]["erase_account"]
     assert (dag["leaves"], dag["run_types"], dag["paused"], dag["start"]) == (["report"], ["manual"], True, "None")
     tasks = dag["tasks"]
-    for task in ("archive", "seal_plan", "seal", "export", "report"):
+    for task in ("archive", "seal_plan", "self_scan", "seal", "export", "report"):
         assert tasks[task]["rule"] == "all_done"
     assert tasks["approve"]["up"] == ["really"]
     assert "approve" in tasks["release"]["up"]

@@ -402,3 +402,19 @@ def test_a_file_that_opens_nothing_is_refused_in_words(folder: Path, tmp_path: P
 
 def test_dates_of_questions_are_business_dates() -> None:
     assert date.fromisoformat(ENTRIES[0]["as_of"]) - NOW.date() == timedelta(days=1)
+
+
+def test_the_scan_of_logs_and_tables_is_answered_from_what_each_run_found() -> None:
+    run = {"dag": "nightly_retention", "run_id": str(samples.UUID(int=7)), "try": 1, "version": "abcdef"}
+    base = {"schema": "erasure-evidence/1", "recorded_at": "2026-11-26T17:00:00Z", "as_of": "2026-11-27"}
+    scanned = base | {"event": "self_scanned", "run": run}
+    entries = [
+        (0, scanned | {"code": "found", "counts": {"hits": 2, "logs.files": 51}}),
+        (1, scanned | {"code": "clean", "counts": {"hits": 0, "logs.files": 51}}),
+        (2, base | {"event": "metadata_cleaned", "code": "cleaned", "counts": {"airflow.xcom": 3}}),
+    ]
+    answer = QUESTIONS["scan"].answer(entries, Asked())
+    assert [line for line in answer.lines if "2 scans" in line and "1 of them not clean" in line]
+    assert [line for line in answer.lines if line.startswith("newest: clean") and "hits 0, logs.files 51" in line]
+    assert [line for line in answer.lines if "cleaned 1 times" in line]
+    assert 0 in answer.rows

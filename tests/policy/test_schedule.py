@@ -299,6 +299,8 @@ def set_to(*path: Any, to: Any) -> Change:
         (set_to("policy_text", "file", to="../x.txt"), "policy_text.file", "pattern"),
         (set_to("settings", "holiday_table", "sha256", to="0" * 64), "settings.holiday_table.sha256", "has sha256"),
         (set_to("time_zone", to="UTC"), "time_zone", "Asia/Seoul"),
+        (set_to("settings", "metadata_days", to=10), "settings.metadata_days", "shorter than requests.conf_days"),
+        (set_to("settings", "metadata_days", to=3), "settings.metadata_days", "greater than or equal to 7"),
         (
             set_to("processors", "s3", "settings", to={"buckets": ["live", "archive"]}),
             "processors.s3.settings.buckets[1]",

@@ -27,7 +27,10 @@ def upgrade() -> None:
         sa.Column("digests", sa.LargeBinary(), nullable=False, comment="keyed digests, eight bytes each"),
         sa.Column("unsearchable", sa.Integer(), nullable=False, comment="words too common to be looked for"),
         sa.ForeignKeyConstraint(
-            ["disposal_id"], ["retention.disposal.disposal_id"], name=op.f("fk_scan_needle_disposal_id")
+            ["disposal_id"],
+            ["retention.disposal.disposal_id"],
+            name=op.f("fk_scan_needle_disposal_id"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["key_id"], ["retention.scan_key.key_id"], name=op.f("fk_scan_needle_key_id")),
         sa.PrimaryKeyConstraint("disposal_id", "key_id", name=op.f("pk_scan_needle")),
