@@ -138,7 +138,7 @@ def test_a_set_brake_says_who_must_act(context: Context, bench: Bench, visit: Ca
     assert asked.reason == "first_nights"
     shown = visit("viewer").get("/?lang=en").text
     assert "Brake set" in shown
-    assert "1 approvals wait" in shown
+    assert "1 waiting for an answer" in shown
 
 
 def test_a_quota_shows_how_much_of_its_window_is_reserved(context: Context, visit: Callable[[str], Visit]) -> None:

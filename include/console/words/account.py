@@ -18,7 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "account.by_person": ("본인 정보로", "By what the person says"),
     "account.by_id": ("계정 번호로", "By id"),
     "account.search": ("찾기", "Find"),
-    "account.matches": ("찾은 계정 {count}개", "{count} accounts found"),
+    "account.matches": ("찾은 계정 {count}개", "Accounts found: {count}"),
     "account.no_match": (
         "맞는 계정이 없습니다. 이미 파기되었다면 계정 번호로 찾으세요.",
         "No account matches. One that was erased is found by its id.",

@@ -41,7 +41,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "code.processor_ended": ("처리처 계약 종료", "a processor ended"),
     "log.sealed": ("증적 {size}건 봉인", "{size} entries sealed"),
     "log.unsealed": ("봉인 대기 {count}건", "{count} entries wait to be sealed"),
-    "asked.count": ("승인 대기 {count}건", "{count} approvals wait for an answer"),
+    "asked.count": ("승인 대기 {count}건", "{count} waiting for an answer"),
     "standing.title": ("상태", "State"),
     "standing.stop": ("전체 정지", "Global stop"),
     "standing.brake": ("제동", "Brake"),
