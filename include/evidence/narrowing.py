@@ -30,16 +30,14 @@ LIMIT = 100_000
 PAGE = 5_000
 EVENTS: dict[str, tuple[str, ...]] = {
     "requests": ("request_received", "request_answered"),
-    "refusals": ("request_answered",),
+    "refusals": ("request_received", "request_answered", "notice_sent"),
     "holds": ("hold_placed", "hold_reviewed", "hold_released"),
     "cold-storage": ("archive_written", "archive_destroyed"),
     "outlived": ("archive_written", "archive_destroyed"),
     "cold-reads": ("archive_read",),
     "beyond-list": ("archive_inventory",),
-    "backups": ("archive_destroyed", "key_destroyed"),
     "rule-changes": ("policy_approved",),
-    "notices": ("notice_sent",),
-    "restores": ("restored", "reappeared"),
+    "notices": ("notice_sent", "policy_approved"),
 }
 """Questions whose answer rests on some kinds of entries only. Without `rules.json` changes of dates are not counted."""
 
@@ -81,6 +79,18 @@ def _open(connection: Connection, asked: Asked) -> Chosen:
     return _of(select(disposal.c.disposal_id).where(still if later is None else or_(still, later)))
 
 
+def _backups(connection: Connection, asked: Asked) -> Chosen:
+    expires = _C.backup_until >= date.fromisoformat(asked.on)
+    return _rows(or_(_C.event.in_(("archive_destroyed", "key_destroyed")), expires))
+
+
+def _restored(connection: Connection, asked: Asked) -> Chosen:
+    """What was restored or decided, and the whole life of whatever reappeared."""
+    back = select(entry.c.disposal_id).join(entry_find, _C.log_index == entry.c.log_index)
+    lives = _of(back.where(_C.event == "reappeared").distinct())  # type: ignore[arg-type]
+    return _rows(_C.event.in_(("restored", "sighting_decided"))).union_all(lives)  # type: ignore[return-value]
+
+
 def _corrected(connection: Connection, asked: Asked) -> Chosen:
     return _of(select(disposal.c.disposal_id).where(disposal.c.closed_on.is_(None), disposal.c.code == "hold_h-5"))
 
@@ -98,6 +108,8 @@ BY: dict[str, Callable[[Connection, Asked], Chosen]] = {
     "unconfirmed": lambda c, a: _open(c, Asked()),
     "who": lambda c, a: _rows(_C.people),
     "paper": _paper,
+    "backups": _backups,
+    "restores": _restored,
     "policy-of": _policy_of,
     "corrections": _corrected,
     "end-users": lambda c, a: _rows(_C.rule_id == "R-12"),
