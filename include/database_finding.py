@@ -40,6 +40,8 @@ entry_find = Table(
     Column("people", Boolean, nullable=False, comment="it names an actor, an approver or a witness"),
     Column("late", Boolean, nullable=False, comment="a destruction after its destroy_by"),
     Column("early", Boolean, nullable=False, comment="an act before its free_from"),
+    Column("backup_until", Date, comment="a backup of the place may hold it until then"),
+    Index("ix_entry_find_backup", "backup_until", postgresql_where=text("backup_until IS NOT NULL")),
     Index("ix_entry_find_as_of", "as_of", "log_index"),
     Index("ix_entry_find_event", "event", "log_index"),
     Index("ix_entry_find_processor", "processor", "log_index", postgresql_where=text("processor IS NOT NULL")),

@@ -27,13 +27,15 @@ COUNTED = 10_000
 _FILL = text(
     """
     INSERT INTO retention.entry_find
-        (log_index, as_of, event, code, processor, rule_id, run_id, subject_tag, people, late, early)
+        (log_index, as_of, event, code, processor, rule_id, run_id, subject_tag, people, late, early,
+         backup_until)
     SELECT log_index, as_of, event, j->>'code', j->>'processor', j->>'rule_id', (j->'run'->>'run_id')::uuid,
            CASE WHEN event = 'planned' OR NOT j ? 'disposal_id' THEN decode(j->>'subject_tag', 'hex') END,
            j ?| array['actor', 'approver', 'witness'],
            destroys AND as_of > (j->>'destroy_by')::date,
            coalesce((destroys OR event = 'attempted') AND as_of < (j->>'free_from')::date
-                    AND coalesce((j->>'count_before')::bigint, 1) <> 0, false)
+                    AND coalesce((j->>'count_before')::bigint, 1) <> 0, false),
+           (j->>'backup_expires_on')::date
     FROM (SELECT log_index, j, (j->>'as_of')::date AS as_of, j->>'event' AS event,
                  j->>'event' IN ('confirmed_absent', 'confirmed_anonymised') AS destroys
           FROM (SELECT log_index, convert_from(body, 'UTF8')::jsonb AS j FROM retention.entry

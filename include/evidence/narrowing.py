@@ -29,14 +29,13 @@ from include.evidence.verify import DESTROYED
 LIMIT = 100_000
 PAGE = 5_000
 EVENTS: dict[str, tuple[str, ...]] = {
-    "requests": ("request_received", "request_answered", "notice_sent"),
+    "requests": ("request_received", "request_answered"),
     "refusals": ("request_received", "request_answered", "notice_sent"),
     "holds": ("hold_placed", "hold_reviewed", "hold_released"),
     "cold-storage": ("archive_written", "archive_destroyed"),
     "outlived": ("archive_written", "archive_destroyed"),
     "cold-reads": ("archive_read",),
     "beyond-list": ("archive_inventory",),
-    "backups": ("archive_destroyed", "key_destroyed", *sorted(DESTROYED)),
     "rule-changes": ("policy_approved",),
     "notices": ("notice_sent", "policy_approved"),
 }
@@ -80,15 +79,20 @@ def _open(connection: Connection, asked: Asked) -> Chosen:
     return _of(select(disposal.c.disposal_id).where(still if later is None else or_(still, later)))
 
 
-def _corrected(connection: Connection, asked: Asked) -> Chosen:
-    return _of(select(disposal.c.disposal_id).where(disposal.c.closed_on.is_(None), disposal.c.code == "hold_h-5"))
+def _backups(connection: Connection, asked: Asked) -> Chosen:
+    expires = _C.backup_until >= date.fromisoformat(asked.on)
+    return _rows(or_(_C.event.in_(("archive_destroyed", "key_destroyed")), expires))
 
 
 def _restored(connection: Connection, asked: Asked) -> Chosen:
-    """What was restored and decided, and every entry of the disposals that came back."""
-    back = select(entry.c.disposal_id).where(entry.c.log_index.in_(_rows(_C.event == "reappeared")))
-    told = _rows(_C.event.in_(("restored", "sighting_decided")))
-    return told.union(_of(back))  # type: ignore[return-value]
+    """What was restored or decided, and the whole life of whatever reappeared."""
+    back = select(entry.c.disposal_id).join(entry_find, _C.log_index == entry.c.log_index)
+    lives = _of(back.where(_C.event == "reappeared").distinct())  # type: ignore[arg-type]
+    return _rows(_C.event.in_(("restored", "sighting_decided"))).union_all(lives)  # type: ignore[return-value]
+
+
+def _corrected(connection: Connection, asked: Asked) -> Chosen:
+    return _of(select(disposal.c.disposal_id).where(disposal.c.closed_on.is_(None), disposal.c.code == "hold_h-5"))
 
 
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:
@@ -104,11 +108,12 @@ BY: dict[str, Callable[[Connection, Asked], Chosen]] = {
     "unconfirmed": lambda c, a: _open(c, Asked()),
     "who": lambda c, a: _rows(_C.people),
     "paper": _paper,
+    "backups": _backups,
+    "restores": _restored,
     "policy-of": _policy_of,
     "corrections": _corrected,
     "end-users": lambda c, a: _rows(_C.rule_id == "R-12"),
     "reconcile": _reconciled,
-    "restores": _restored,
     "run": lambda c, a: _rows(_C.run_id == UUID(a.run_id)),
 }
 BY |= {name: partial(_kinds, kinds) for name, kinds in EVENTS.items()}

@@ -29,7 +29,7 @@ def site() -> Iterator[object]:
 
 
 def placed(site) -> str:
-    account = site.made.accounts[0].account_id
+    account = site.made.people[0].account_id
     day = site.context.as_of
     return str(
         holds.place(

@@ -13,10 +13,10 @@ from include.database import disposal, run, schedule_version
 from include.database_finding import entry_find
 from include.errors import EvidenceError
 from include.evidence import finding, narrowing
-from include.evidence.answers import Asked, lives
 from include.evidence.ask import EVERY
 from include.evidence.finding import Wanted, catch_up, count, find
 from include.evidence.narrowing import NarrowSource
+from include.evidence.questions import Asked
 from include.evidence.rebuild import rebuild
 from include.evidence.sources import DatabaseSource
 from tests.evidence import samples
@@ -27,8 +27,15 @@ RUN = UUID(int=7)
 MORE = [
     samples.base("archive_inventory", rule_id="R-04", rows=9, counts={"objects": 2, "beyond_list": 1, "unread": 0}),
     samples.base("archive_destroyed", rule_id="R-04", object_digest="12" * 32, subjects=3, until="2026-12-30"),
+    samples.disposal(1, "reappeared"),
+    samples.base("sighting_decided", code="erase_again", actor={"role": "operator", "pseudonym": "e-cd"}),
+    *(e | {"backup_expires_on": "2026-12-29"} if e["event"] == "confirmed_absent" else e for e in samples.life(6)),
+    samples.base("notice_sent", subject_tag=TAG, key_epoch="2026", code="mail", request_id=str(UUID(int=9))),
+    samples.base("request_answered", subject_tag=TAG, key_epoch="2026", code="refused", request_id=str(UUID(int=9))),
     samples.base("tag_opened", subject_tag=TAG, key_epoch="2026", actor={"role": "compliance", "pseudonym": "e-ab"}),
 ]
+OPEN = {1: "reappeared", 2: "blocked", 5: "attempted"}
+"""The disposals that `ENTRIES` leave open; the others are closed."""
 ASKED = Asked(
     tags=frozenset({TAG}), epochs=("2026",), on="2026-11-25", until="2026-12-31", index=6, run_id=str(RUN)
 )  # fmt: skip
@@ -46,17 +53,15 @@ def keep_disposals(engine: Engine) -> None:
                 schedule_sha256=samples.POLICY,
             )
         )  # fmt: skip
-        found = list(lives(enumerate(ENTRIES)))
-        plans = {life.first["disposal_id"]: life.first for life in reversed(found)}
-        for life in {life.first["disposal_id"]: life for life in found}.values():
-            planned, code = plans[life.first["disposal_id"]], life.last.get("code")
+        for number in range(1, 7):
+            planned = samples.disposal(number, "planned")
             row: dict[str, Any] = {k: planned[k] for k in planned if k in disposal.c and k != "policy_sha256"}
             dates = ("trigger_date", "last_day", "free_from", "destroy_by")
             row |= {k: date.fromisoformat(planned[k]) for k in dates}
             row |= {"scope_id": "account", "schedule_sha256": samples.POLICY, "run_id": RUN}
-            row |= {"outcome": life.last["event"], "code": "hold_h-5" if code == "hold_h-5" else None}
-            row |= {"closed_on": date.fromisoformat(life.last["as_of"]) if life.closed else None}
-            connection.execute(insert(disposal).values(**row))
+            row |= {"outcome": OPEN.get(number, "confirmed_absent"), "code": "hold_h-5" if number == 2 else None}
+            row |= {"closed_on": None if number in OPEN else date(2026, 11, 25)}
+            connection.execute(insert(disposal).values(**row | {"disposal_id": UUID(int=number)}))
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_narrowing_leaves_out_what_a_question_is_not_about(asked: Log) -> None:
     read = {name: len(list(NarrowSource(asked.engine).about(name, ASKED))) for name in EVERY}
     assert read["scan"] == read["keys"] == len([*ENTRIES, *MORE])
     assert read["cold-reads"] == 1
-    assert read["due-not-done"] < read["scan"] / 2
+    assert read["due-not-done"] < 12
 
 
 def test_an_answer_too_large_for_a_page_is_refused_with_the_command(
@@ -115,7 +120,7 @@ def test_pages_follow_one_another_without_a_gap(asked: Log) -> None:
         (Wanted(rule_id="R-12"), 2),
         (Wanted(late=True), 1),
         (Wanted(early=True), 1),
-        (Wanted(start=date(2027, 11, 26)), 0),
+        (Wanted(start=date(2027, 1, 1)), 0),
         (Wanted(end=date(2026, 11, 24)), 0),
         (Wanted(run_id=UUID(int=8)), 0),
     ],
@@ -127,9 +132,9 @@ def test_every_way_to_search_narrows(asked: Log, wanted: Wanted, found: int) -> 
 
 def test_the_words_to_choose_from_are_those_of_the_log(asked: Log) -> None:
     with asked.engine.connect() as connection:
-        assert finding.places(connection) == ["own_database", "paper", "salesforce", "stripe"]
+        assert finding.places(connection) == sorted({e["processor"] for e in [*ENTRIES, *MORE] if "processor" in e})
         assert "planned" in finding.events(connection)
-        assert finding.rules(connection) == ["R-01", "R-03", "R-04", "R-05", "R-12"]
+        assert finding.rules(connection) == sorted({e["rule_id"] for e in [*ENTRIES, *MORE] if "rule_id" in e})
 
 
 def test_a_rebuilt_database_is_found_in_again(asked: Log) -> None:

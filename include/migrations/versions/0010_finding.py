@@ -15,6 +15,7 @@ PARTIAL = {
     "run": (["run_id", "log_index"], "run_id IS NOT NULL"),
     "tag": (["subject_tag"], "subject_tag IS NOT NULL"),
     "people": (["log_index"], "people"),
+    "backup": (["backup_until"], "backup_until IS NOT NULL"),
     "late": (["log_index"], "late"),
     "early": (["log_index"], "early"),
 }
@@ -44,6 +45,7 @@ def upgrade() -> None:
         sa.Column("people", sa.Boolean(), nullable=False, comment="it names an actor, an approver or a witness"),
         sa.Column("late", sa.Boolean(), nullable=False, comment="a destruction after its destroy_by"),
         sa.Column("early", sa.Boolean(), nullable=False, comment="an act before its free_from"),
+        sa.Column("backup_until", sa.Date(), nullable=True, comment="a backup of the place may hold it until then"),
         sa.PrimaryKeyConstraint("log_index", name=op.f("pk_entry_find")),
         schema="retention",
         comment="what sealed entries say, by column: derived, rebuilt at any time",
