@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -30,7 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from include.accounts_events import among, clock_dates, col, open_records, record_events, trigger_dates
+from include.accounts_events import clock_dates, open_records, record_events, trigger_dates
+from include.accounts_sql import Asked, as_date, col, day, flag, snapshot
 from include.accounts_tables import Held, Tables
 from include.errors import ConfigurationError
 from include.policy.facts import AccountFacts, Event, Hold, State, state_of
@@ -85,7 +87,7 @@ class Accounts:
         if event in ("terminated", "requested"):
             name = register.terminated_on if event == "terminated" else register.requested_on
             source = self._table(register.table)
-            yield select(col(register.account).label("account_id")).select_from(source).where(col(name) <= latest)
+            yield select(col(register.account).label("account_id")).select_from(source).where(day(name) <= latest)
         for dates in (*trigger_dates(self.tables), *clock_dates(self.tables)):
             if dates.event == event:
                 yield dates.due(latest)
@@ -104,30 +106,26 @@ class Accounts:
         """Return what the planner needs of some accounts, from one snapshot, in the order of their ids."""
         if not account_ids:
             return []
-        ids = sorted(set(account_ids))
+        ids = Asked.of(self.engine, account_ids)
         register = self.tables.register_row
-        with self._opened(isolation_level="REPEATABLE READ") as connection:
+        with self._opened(one_snapshot=True) as connection:
             rows = connection.execute(
                 select(
-                    *(
-                        col(getattr(register, name)).label(name)
-                        for name in (
-                            "account",
-                            "subject_type",
-                            "consumer_like",
-                            "requested_on",
-                            "withheld",
-                            "terminated_on",
-                        )
-                    )
+                    col(register.account).label("account"),
+                    col(register.subject_type).label("subject_type"),
+                    flag(register.consumer_like).label("consumer_like"),
+                    day(register.requested_on).label("requested_on"),
+                    flag(register.withheld).label("withheld"),
+                    day(register.terminated_on).label("terminated_on"),
                 )
                 .select_from(self._table(register.table))
-                .where(among(register.account, ids))
+                .where(ids.among(col(register.account)))
                 .order_by(col(register.account))
             ).all()
-            ended = {r.account: r.terminated_on for r in rows}
+            ended = {r.account: as_date(r.terminated_on, register.terminated_on) for r in rows}
             events = self._events(connection, ids, ended)
             present = self._present(connection, ids)
+        ids.refuse_others(ended, events, present)
         return [
             AccountFacts(
                 account_id=row.account,
@@ -144,19 +142,17 @@ class Accounts:
             for row in rows
         ]
 
-    def _events(
-        self, connection: Connection, ids: list[str], ended: Mapping[str, date | None]
-    ) -> dict[str, set[Event]]:
+    def _events(self, connection: Connection, ids: Asked, ended: Mapping[str, date | None]) -> dict[str, set[Event]]:
         events: dict[str, set[Event]] = defaultdict(set)
         for dates in (*trigger_dates(self.tables), *clock_dates(self.tables)):
-            for account_id, day in connection.execute(dates.of(ids)):
-                events[account_id].add(Event(dates.event, day))
+            for account_id, found in connection.execute(dates.of(ids)):
+                events[account_id].add(Event(dates.event, as_date(found, dates.column)))
         for record in self.tables.records:
             for account_id, event in record_events(connection, self.tables, record, ids, ended):
                 events[account_id].add(event)
         return events
 
-    def _present(self, connection: Connection, ids: list[str]) -> dict[str, set[str]]:
+    def _present(self, connection: Connection, ids: Asked) -> dict[str, set[str]]:
         """Return which datasets hold something of each account; a bare register row counts as its own dataset."""
         present: dict[str, set[str]] = defaultdict(set)
         register = self.tables.register_row.table
@@ -167,19 +163,21 @@ class Accounts:
                 select(col(declared.account))
                 .distinct()
                 .select_from(self._table(name))
-                .where(among(declared.account, ids), filled(declared.action, declared.columns))
+                .where(ids.among(col(declared.account)), filled(declared.action, declared.columns))
             )
             for account_id in connection.execute(statement).scalars():
                 present[account_id].add(declared.dataset)
         if register in self.tables.tables:
             declared = self.tables.tables[register]
+            holding = case((filled(declared.action, declared.columns), 1), else_=0)
             statement = (
-                select(col(declared.account), filled(declared.action, declared.columns).label("filled"))
+                select(col(declared.account), holding.label("filled"))
                 .select_from(self._table(register))
-                .where(among(declared.account, ids))
+                .where(ids.among(col(declared.account)))
             )
-            for account_id, holds_data in connection.execute(statement):
-                if holds_data or not present[account_id]:
+            rows: Iterable[Any] = connection.execute(statement)
+            for account_id, some in rows:
+                if some or not present[account_id]:
                     present[account_id].add(declared.dataset)
         return present
 
@@ -189,8 +187,8 @@ class Accounts:
         holds: dict[str, list[Hold]] = defaultdict(list)
         if not account_ids:
             return {}
-        ids = sorted(set(account_ids))
-        with self._opened(isolation_level="REPEATABLE READ") as connection:
+        ids = Asked.of(self.engine, account_ids)
+        with self._opened(one_snapshot=True) as connection:
             for held in self.tables.holds:
                 for account_id, hold in self._held(connection, held, ids):
                     holds[account_id].append(hold)
@@ -198,6 +196,7 @@ class Accounts:
                 holds[account_id].append(hold)
             for account_id, kind, dataset, key in open_records(connection, self.tables, ids):
                 holds[account_id].append(Hold(f"{dataset}:{key}", kind, datasets=self._evidence(dataset)))
+        ids.refuse_others(holds)
         return dict(holds)
 
     def held_accounts(self, as_of: date) -> list[str]:
@@ -210,7 +209,7 @@ class Accounts:
             select(col(held.account))
             .select_from(self._table(held.table))
             .where(
-                or_(col(held.released).is_(None), col(held.released) >= as_of),
+                or_(day(held.released).is_(None), day(held.released) >= as_of),
                 *(col(c) == v for c, v in held.where.items()),
             )
             for held in self.tables.holds
@@ -219,8 +218,8 @@ class Accounts:
             select(col(register.account))
             .select_from(self._table(register.table))
             .where(
-                col(register.withheld),
-                or_(col(register.debt_cleared_on).is_(None), col(register.debt_cleared_on) >= as_of),
+                flag(register.withheld),
+                or_(day(register.debt_cleared_on).is_(None), day(register.debt_cleared_on) >= as_of),
             )
         )
         with self._opened() as connection:
@@ -228,12 +227,12 @@ class Accounts:
             found |= {account_id for account_id, *_ in open_records(connection, self.tables)}
         return sorted(found)
 
-    def _held(self, connection: Connection, held: Held, ids: list[str]) -> Iterator[tuple[str, Hold]]:
-        names = (held.account, held.key, held.placed, held.released, *((held.dataset,) if held.dataset else ()))
+    def _held(self, connection: Connection, held: Held, ids: Asked) -> Iterator[tuple[str, Hold]]:
+        dataset = (col(held.dataset),) if held.dataset else ()
         statement = (
-            select(*(col(n) for n in names))
+            select(col(held.account), col(held.key), day(held.placed), day(held.released), *dataset)
             .select_from(self._table(held.table))
-            .where(among(held.account, ids), *(col(c) == v for c, v in held.where.items()))
+            .where(ids.among(col(held.account)), *(col(c) == v for c, v in held.where.items()))
             .order_by(col(held.key))
         )
         for account_id, key, placed, released, *named in connection.execute(statement):
@@ -243,8 +242,8 @@ class Accounts:
                     hold_id=f"{held.table}:{key}",
                     kind=held.kind,
                     datasets=self._reach(held, named[0]) if named and named[0] else (),
-                    placed_on=placed,
-                    released_on=released,
+                    placed_on=as_date(placed, held.placed),
+                    released_on=as_date(released, held.released),
                 ),
             )
 
@@ -258,13 +257,13 @@ class Accounts:
         """Return a case's dataset and where else its evidence lies."""
         return tuple(self.tables.evidence.get(dataset, (dataset,)))
 
-    def _withheld(self, connection: Connection, ids: list[str]) -> Iterator[tuple[str, Hold]]:
+    def _withheld(self, connection: Connection, ids: Asked) -> Iterator[tuple[str, Hold]]:
         """Yield H-4: a debt withholds the termination; marketing has stopped at the request all the same."""
         register = self.tables.register_row
         statement = (
-            select(col(register.account), col(register.requested_on), col(register.debt_cleared_on))
+            select(col(register.account), day(register.requested_on), day(register.debt_cleared_on))
             .select_from(self._table(register.table))
-            .where(among(register.account, ids), col(register.withheld))
+            .where(ids.among(col(register.account)), flag(register.withheld))
         )
         for account_id, requested_on, cleared_on in connection.execute(statement):
             yield (
@@ -283,13 +282,13 @@ class Accounts:
         """Return the search keys of the accounts that are in the register; one without any has empty ones."""
         if not account_ids:
             return {}
-        ids = sorted(set(account_ids))
+        ids = Asked.of(self.engine, account_ids)
         register, places = self.tables.register_row, self.tables.identifiers
-        with self._opened(isolation_level="REPEATABLE READ") as connection:
+        with self._opened(one_snapshot=True) as connection:
             known = connection.execute(
                 select(col(register.account))
                 .select_from(self._table(register.table))
-                .where(among(register.account, ids))
+                .where(ids.among(col(register.account)))
             ).scalars()
             found: dict[str, dict[str, list[str]]] = {i: defaultdict(list) for i in known}
             for kind in ("emails", "login_id", "name", "phones"):
@@ -309,14 +308,15 @@ class Accounts:
 
     def address(self, account_id: str, place: str) -> str | None:
         """Return the first value of `table.column` of an account, or None: where a notice is sent to."""
+        asked = Asked.of(self.engine, [account_id])
         with self._opened() as connection:
-            values = sorted(str(value) for _, value in self._values(connection, place, [account_id]))
+            values = sorted(str(value) for _, value in self._values(connection, place, asked))
         return values[0] if values else None
 
     def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
         """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""
         own = self.identifiers(account_ids)
-        wanted = sorted({e.lower() for i in own.values() for e in i.emails})
+        asked = Asked.of(self.engine, {e.lower() for i in own.values() for e in i.emails})
         users: dict[str, set[str]] = defaultdict(set)
         with self._opened() as connection:
             for place in self.tables.identifiers.emails:
@@ -325,7 +325,7 @@ class Accounts:
                 rows = connection.execute(
                     select(col(account), func.lower(col(value)))
                     .select_from(self._table(name))
-                    .where(func.lower(col(value)).op("=")(func.any(wanted)))
+                    .where(asked.among(func.lower(col(value))))
                 )
                 for account_id, email in rows:
                     users[email].add(account_id)
@@ -335,13 +335,13 @@ class Accounts:
         }
         return {account_id: others for account_id, others in shared.items() if others}
 
-    def _values(self, connection: Connection, place: str, ids: list[str]) -> Iterable[Any]:
+    def _values(self, connection: Connection, place: str, ids: Asked) -> Iterable[Any]:
         name, _, value = place.partition(".")
         account = self._account_column(name)
         return connection.execute(
             select(col(account), col(value))
             .select_from(self._table(name))
-            .where(among(account, ids), col(value).is_not(None), col(value) != "")
+            .where(ids.among(col(account)), col(value).is_not(None), col(value) != "")
         )
 
     def _account_column(self, name: str) -> str:
@@ -352,16 +352,16 @@ class Accounts:
     def population(self, as_of: date) -> dict[str, int]:
         """Count the accounts by their state on `as_of`, to reconcile terminations with what became of them."""
         register = self.tables.register_row
+        ended, asked = day(register.terminated_on), day(register.requested_on)
         state = case(
-            (col(register.terminated_on) <= as_of, State.TERMINATED.value),
-            (or_(col(register.requested_on).is_(None), col(register.requested_on) > as_of), State.LIVE.value),
-            (and_(col(register.withheld), col(register.terminated_on).is_(None)), State.WITHHELD.value),
+            (ended <= as_of, State.TERMINATED.value),
+            (or_(asked.is_(None), asked > as_of), State.LIVE.value),
+            (and_(flag(register.withheld), ended.is_(None)), State.WITHHELD.value),
             else_=State.REQUESTED.value,
         )
+        each = select(state.label("state")).select_from(self._table(register.table)).subquery()
         with self._opened() as connection:
-            rows = connection.execute(
-                select(state.label("state"), func.count()).select_from(self._table(register.table)).group_by("state")
-            ).all()
+            rows = connection.execute(select(each.c.state, func.count()).group_by(each.c.state)).all()
         return {s.value.lower(): 0 for s in State} | {name.lower(): count for name, count in rows}
 
     # -- the connection --------------------------------------------------------------------------------------------
@@ -369,12 +369,10 @@ class Accounts:
         return table(name, schema=self.tables.schema_name)
 
     @contextmanager
-    def _opened(self, *, isolation_level: str | None = None) -> Iterator[Connection]:
+    def _opened(self, *, one_snapshot: bool = False) -> Iterator[Connection]:
         try:
             with self.engine.connect() as connection:
-                if isolation_level:
-                    connection = connection.execution_options(isolation_level=isolation_level)
-                yield connection
+                yield snapshot(connection) if one_snapshot else connection
         except DBAPIError as error:
             raise refusal("accounts_db", error) from None
 
@@ -388,6 +386,13 @@ def filled(action: str, columns: tuple[str, ...]) -> ColumnElement[bool]:
 
 def refusal(name: str, error: DBAPIError) -> ConfigurationError:
     """Return what is wrong with a connection in words of ours: a database quotes the values it was given."""
+    if not isinstance(error.orig, psycopg.Error):
+        first = next(iter(error.orig.args), "") if error.orig else ""  # never more: the rest may quote a value
+        number = f" (its code {first})" if isinstance(first, int) else ""
+        return ConfigurationError(
+            f"Connection {name}: the database does not answer, or refuses a table, a column or a right that the "
+            f"schedule declares{number}. Start it, or correct the connection or processors.own_database.settings."
+        )
     code = getattr(error.orig, "sqlstate", None) or ""
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return ConfigurationError(

@@ -8,34 +8,22 @@ from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import (
-    ColumnClause,
     ColumnElement,
     Connection,
     Date,
     FromClause,
     Label,
     Select,
-    cast,
-    column,
     func,
     literal,
     select,
     table,
-    text,
 )
 
+from include.accounts_sql import Asked, as_date, col, flag, month_end, newest_of
+from include.accounts_sql import day as dated
 from include.accounts_tables import Days, Record, Tables
 from include.policy.facts import Event
-
-
-def col(name: str) -> ColumnClause[Any]:
-    """Return a column by its (validated) name."""
-    return column(name)
-
-
-def among(name: str, ids: list[str]) -> ColumnElement[bool]:
-    """Return whether a column holds one of these account ids, as one array parameter."""
-    return col(name).op("=", is_comparison=True)(func.any(ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +46,15 @@ class Dates:
             select(col(self.account).label("account_id"))
             .distinct()
             .select_from(self.source)
-            .where(col(self.column) <= latest, *self.conditions)
+            .where(dated(self.column) <= latest, *self.conditions)
         )
 
-    def of(self, ids: list[str]) -> Select[Any]:
+    def of(self, ids: Asked) -> Select[Any]:
         """Return account and date of the events of some accounts, each once."""
-        day: ColumnElement[Any] = col(self.column)
+        day: ColumnElement[date] = dated(self.column)
         if self.month:
-            day = cast(func.date_trunc("month", day) + text("interval '1 month - 1 day'"), Date)
-        where = (among(self.account, ids), col(self.column).is_not(None), *self.conditions)
+            day = month_end(day)
+        where = (ids.among(col(self.account)), col(self.column).is_not(None), *self.conditions)
         if self.newest:
             return (
                 select(col(self.account), func.max(day))
@@ -111,20 +99,22 @@ def record_select(tables: Tables, record: Record) -> tuple[Select[Any], tuple[Co
     statement = select(
         col(declared.account).label("account_id"),
         col(declared.key).label("key"),
-        (col(record.offshore) if record.offshore else literal(False)).label("offshore"),
+        (flag(record.offshore) if record.offshore else literal(False)).label("offshore"),
         *(_day(days, name) for name, days in record.dates.items()),
     ).select_from(table(record.table, schema=tables.schema_name))
     return statement, conditions
 
 
 def _day(days: Days, name: str) -> Label[Any]:
-    columns = [col(c) for c in days.columns]
-    chosen = func.greatest(*columns) if days.take == "latest" else func.coalesce(*columns)
+    columns = [dated(c) for c in days.columns]
+    if len(columns) == 1:
+        return columns[0].label(f"date:{name}")  # COALESCE of one is not known everywhere
+    chosen = newest_of(columns) if days.take == "latest" else func.coalesce(*columns, type_=Date)
     return chosen.label(f"date:{name}")
 
 
 def record_events(
-    connection: Connection, tables: Tables, record: Record, ids: list[str], ended: Mapping[str, date | None]
+    connection: Connection, tables: Tables, record: Record, ids: Asked, ended: Mapping[str, date | None]
 ) -> Iterator[tuple[str, Event]]:
     """Yield the laws' clocks that the accounts' records start.
 
@@ -133,15 +123,17 @@ def record_events(
     """
     statement, conditions = record_select(tables, record)
     account = tables.tables[record.table].account
-    for row in connection.execute(statement.where(among(account, ids), *conditions)).mappings():
+    for row in connection.execute(statement.where(ids.among(col(account)), *conditions)).mappings():
         for name, event in record.events.items():
-            day = row[f"date:{name}"] or (None if record.open_is else ended.get(row["account_id"]))
+            day = as_date(row[f"date:{name}"], f"{record.table}'s {name}") or (
+                None if record.open_is else ended.get(row["account_id"])
+            )
             if day is not None:
                 yield row["account_id"], Event(event, day, offshore=bool(row["offshore"]))
 
 
 def open_records(
-    connection: Connection, tables: Tables, ids: list[str] | None = None
+    connection: Connection, tables: Tables, ids: Asked | None = None
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield account, hold kind, dataset and key of records that are holds while they have no date; of all accounts
     without `ids`.
@@ -151,7 +143,7 @@ def open_records(
             statement, conditions = record_select(tables, record)
             declared = tables.tables[record.table]
             undated = tuple(col(c).is_(None) for days in record.dates.values() for c in days.columns)
-            asked = () if ids is None else (among(declared.account, ids),)
+            asked = () if ids is None else (ids.among(col(declared.account)),)
             where = (*asked, *conditions, *undated)
             for row in connection.execute(statement.where(*where)).mappings():
                 yield row["account_id"], record.open_is, declared.dataset, str(row["key"])

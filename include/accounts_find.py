@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, intersect, or_, select, table
 
 from include.accounts import Accounts
-from include.accounts_events import col
+from include.accounts_sql import Asked, col
 from include.errors import DecisionRefused
 
 MOST = 20
@@ -76,13 +76,14 @@ def owners(accounts: Accounts, emails: Collection[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     if not wanted:
         return found
+    asked = Asked.of(accounts.engine, wanted)
     with accounts._opened() as connection:
         for place in accounts.tables.identifiers.emails:
             name, _, value = place.partition(".")
             statement = (
                 select(col(accounts._account_column(name)), func.lower(col(value)))
                 .select_from(accounts._table(name))
-                .where(func.lower(col(value)).op("=")(func.any(wanted)))
+                .where(asked.among(func.lower(col(value))))
             )
             for account_id, email in connection.execute(statement):
                 found.setdefault(email, set()).add(account_id)

@@ -10,7 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
+
+from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from include.errors import ConfigurationError
 
@@ -18,6 +21,16 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 TIMEOUT_SECONDS = 30
+SCHEMES = {
+    "": "postgresql+psycopg",
+    "generic": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "sqlite": "sqlite",
+    "mssql": "mssql+pymssql",
+    "oracle": "oracle+oracledb",
+}
+"""Airflow's connection type -> SQLAlchemy's dialect and driver."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -32,6 +45,7 @@ class Connection:
     schema: str = ""
     password: str = field(default="", repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    conn_type: str = ""
 
     @property
     def endpoint_url(self) -> str | None:
@@ -65,6 +79,7 @@ class Connection:
             schema=found.schema or "",
             password=found.password or "",
             extra=found.extra_dejson,
+            conn_type=found.conn_type or "",
         )
 
     @classmethod
@@ -82,18 +97,53 @@ class Connection:
             schema=raw.get("schema") or "",
             password=raw.get("password") or "",
             extra=extra,
+            conn_type=raw.get("conn_type") or "",
         )
 
 
-def database_url(connection: Connection) -> str:
-    """Return the SQLAlchemy URL (psycopg 3) of a PostgreSQL connection; `extra.host` may name a socket directory."""
-    credentials = quote(connection.login, safe="")
-    if connection.password:
-        credentials += ":" + quote(connection.password, safe="")
-    socket = connection.extra.get("host") or (connection.host if connection.host.startswith("/") else None)
-    if socket:
-        return f"postgresql+psycopg://{credentials}@/{connection.schema}?host={quote(str(socket), safe='/')}"
-    return f"postgresql+psycopg://{credentials}@{connection.host}:{connection.port or 5432}/{connection.schema}"
+def database_url(connection: Connection) -> URL:
+    """Return the SQLAlchemy URL of a database connection: PostgreSQL (psycopg 3) unless its type says otherwise.
+
+    `extra.host` of a PostgreSQL connection may name a socket directory. For another kind (`SCHEMES`, or
+    `extra.sqlalchemy_scheme` = `dialect+driver`) the fields host, login, password, port and schema are taken, and
+    `extra.sqlalchemy_query`, an object of what the driver wants beside them; for SQLite the host is the file.
+    """
+    extra, scheme = connection.extra, str(connection.extra.get("sqlalchemy_scheme") or "")
+    scheme = scheme or SCHEMES.get(connection.conn_type, "")
+    if not scheme:
+        raise ConfigurationError(
+            f"Connection {connection.name}: no SQLAlchemy driver is known for type {connection.conn_type!r}. Name one "
+            "in its extra, as sqlalchemy_scheme: dialect+driver."
+        )
+    query = {str(k): str(v) for k, v in dict(extra.get("sqlalchemy_query") or {}).items()}
+    if scheme.startswith("sqlite"):
+        return URL.create(scheme, database=connection.host or connection.schema, query=query)
+    host, port = connection.host or None, connection.port
+    if scheme.startswith("postgresql"):
+        socket = extra.get("host") or (connection.host if connection.host.startswith("/") else None)
+        host, port = (None, None) if socket else (host, port or 5432)
+        query |= {"host": str(socket)} if socket else {}
+    return URL.create(
+        scheme, connection.login or None, connection.password or None, host, port, connection.schema or None, query
+    )
+
+
+def connect(connection: Connection) -> Engine:
+    """Return an engine for a database connection; sessions of PostgreSQL run in UTC.
+
+    `retention_db` is PostgreSQL; the company's accounts database may be of another kind. Raises `ConfigurationError`
+    where the driver is not installed.
+    """
+    url = database_url(connection)
+    utc = {"options": "-c timezone=UTC"} if url.get_backend_name() == "postgresql" else {}
+    try:
+        # An exception's text must not quote the person a query was about.
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=utc)
+    except (ArgumentError, NoSuchModuleError, ImportError):
+        raise ConfigurationError(
+            f"Connection {connection.name}: SQLAlchemy's driver {url.drivername!r} is not installed here. Install its "
+            "package wherever tasks run, or name another one in the connection's extra, as sqlalchemy_scheme."
+        ) from None
 
 
 def s3_client(connection: Connection) -> BaseClient:

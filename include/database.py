@@ -30,13 +30,12 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     cast,
-    create_engine,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from include.connections import Connection, database_url
+from include.connections import connect as connect
 
 SCHEMA = "retention"
 
@@ -391,16 +390,6 @@ approval = Table(
 def among(column: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
     """Return `column = ANY(values)`: one parameter however many values there are (PostgreSQL allows 65,535)."""
     return column == func.any(cast(list(values), ARRAY(column.type)))
-
-
-def connect(connection: Connection) -> Engine:
-    """Return an engine for `retention_db` (or any PostgreSQL connection); sessions run in UTC."""
-    return create_engine(
-        database_url(connection),
-        pool_pre_ping=True,
-        hide_parameters=True,  # an exception's text must not quote the person a query was about
-        connect_args={"options": "-c timezone=UTC"},
-    )
 
 
 def migrate(engine: Engine) -> None:

@@ -164,7 +164,7 @@ def test_every_connection_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     table = text[text.index("| connection |") : text.index("## The retention schedule")]
     told = {n for row in re.findall(r"^\| (`[^|]+)", table, re.MULTILINE) for n in re.findall(r"`([a-z0-9_]+)`", row)}
-    assert told == {*install.STORES, *install.KEYS, *processors.names(), "smtp_default", "evidence_tsa"}
+    assert told == {*install.STORES, *install.KEYS, *processors.names(), "smtp_default", "airflow_api", "evidence_tsa"}
 
 
 def test_every_option_of_a_processor_is_documented() -> None:

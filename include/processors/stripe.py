@@ -155,13 +155,14 @@ class Processor:
         return {address for address, accounts in owners.items() if len(accounts) > 1}
 
     def _ask_accounts(self, owners: dict[str, set[str]]) -> None:
-        from sqlalchemy import text
+        from sqlalchemy import bindparam, text
         from sqlalchemy.exc import SQLAlchemyError
 
         for table, column in self.policy.email_sources:
             if not re.fullmatch(r"[a-z_][a-z0-9_.]*", table) or not re.fullmatch(r"[a-z_][a-z0-9_]*", column):
                 raise ConfigurationError("stripe: settings.email_sources: only plain table and column names are taken.")
-            query = text(f"SELECT account_id, {column} FROM {table} WHERE lower({column}) = ANY(:emails)")  # noqa: S608
+            query = text(f"SELECT account_id, {column} FROM {table} WHERE lower({column}) IN :emails")  # noqa: S608
+            query = query.bindparams(bindparam("emails", expanding=True))
             try:
                 with self.site.accounts.connect() as connection:  # type: ignore[union-attr]
                     for account_id, address in connection.execute(query, {"emails": [a.lower() for a in owners]}):

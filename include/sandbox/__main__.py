@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 NEEDS_MORE = {
     "openssl": "timestamps checked by openssl itself: apt-get install openssl",
     "docker-compose": "the compose file read by docker-compose itself: apt-get install docker-compose",
+    "mariadbd": "the accounts database read from MariaDB: apt-get install mariadb-server",
     "soffice": "the workbook opened in LibreOffice: apt-get install libreoffice-calc-nogui",
 }
 """What the suite checks with a program that is neither Python nor make, and how to get it."""
