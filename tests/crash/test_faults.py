@@ -68,30 +68,31 @@ def stage(own_servers: tuple[PostgresServer, S3Server]) -> Iterator[Stage]:
 
 
 class Faulty(Life):
-    """A life in whose middle something happens: `strike` runs once, when the `on`-th change reaches the place."""
+    """A life in whose middle something happens: `strike` runs once, when the first change reaches the place."""
 
-    strike: Callable[[], None] = staticmethod(lambda: None)
+    strike: Callable[[Life], None]
     struck = False
 
     def _witness(self, request: str) -> None:
         super()._witness(request)
         if not self.struck:
             self.struck = True
-            self.strike()
+            self.strike(self)
             for engine in (self.stage.context.engine, self.stage.accounts):
                 engine.dispose()
 
 
 def live_through(
-    stage: Stage, nursery: Nursery, name: str, strike: Callable[[Life], None], mend: Callable[[], object]
+    stage: Stage, nursery: Nursery, name: str, strike: Callable[[Life], None], mend: Callable[[Life], object]
 ) -> None:
     """Let something strike a life at its first change, mend it after that night, and hold what holds of every life."""
     world = make(stage, name)
     with living(stage, world, nursery, of=Faulty) as life:
+        assert isinstance(life, Faulty)
         life.tolerant = True
-        life.strike = lambda: strike(life)
+        life.strike = strike
         life.run()
-        mend()
+        mend(life)
         life.nights()
         assert life.struck
         assert not life.wrong, life.wrong
@@ -104,19 +105,19 @@ def crash_postgres(postgres: PostgresServer) -> None:
     """Kill one backend with SIGKILL: the server ends every session, recovers from its log and takes new ones."""
     import psycopg
 
-    login = {"host": postgres.socket_dir, "user": "postgres", "dbname": "postgres"}
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(**login) as connection:
+    login = f"host={postgres.socket_dir} user=postgres dbname=postgres"
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(login) as connection:
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         connection.execute("SELECT pg_sleep(10)")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(**login):
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(login):
             return
         time.sleep(0.1)
 
 
 def test_postgres_restarts_while_a_place_acts(stage: Stage, nursery: Nursery) -> None:
-    live_through(stage, nursery, "zendesk", lambda _life: crash_postgres(stage.postgres), lambda: None)
+    live_through(stage, nursery, "zendesk", lambda _life: crash_postgres(stage.postgres), lambda _life: None)
 
 
 def test_s3_is_killed_while_versions_go(stage: Stage, nursery: Nursery) -> None:
@@ -126,7 +127,7 @@ def test_s3_is_killed_while_versions_go(stage: Stage, nursery: Nursery) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
 
-    live_through(stage, nursery, "s3", strike, stage.s3.start)
+    live_through(stage, nursery, "s3", strike, lambda _life: stage.s3.start())
 
 
 def test_a_place_restarts_while_it_acts(stage: Stage, nursery: Nursery) -> None:
@@ -135,10 +136,7 @@ def test_a_place_restarts_while_it_acts(stage: Stage, nursery: Nursery) -> None:
     def strike(life: Life) -> None:
         life.world.trouble("cut_before", times=10**6)
 
-    world: list[Life] = []
-    live_through(
-        stage, nursery, "stripe", lambda life: (world.append(life), strike(life))[1], lambda: world[0].world.mend()
-    )
+    live_through(stage, nursery, "stripe", strike, lambda life: life.world.mend())
 
 
 # -- the evidence path -------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _engines: dict[str, Engine] = {}
 
 def engine_of(connection: Connection) -> Engine:
     """Return one engine a database, so that SQL compiled in a rehearsal serves every child."""
-    url = database_url(connection)
+    url = str(database_url(connection))
     if url not in _engines:
         _engines[url] = database.connect(connection)
     return _engines[url]
