@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"include.errors", "include.outcomes"},
-    {"include.connections"},
+    {"include.connections", "include.forms"},
     {"include.database", "include.keys", "include.policy"},
     {"include.evidence", "include.accounts"},
     {"include.processors"},

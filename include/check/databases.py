@@ -51,6 +51,7 @@ def _ours(engine: Engine, _setup: Setup, schedule: Schedule) -> Iterator[Line]:
         return
     yield tried("retention_db", "the role may work in every table", lambda: _rights(engine))
     yield tried("retention_db", "entries of evidence cannot be changed", lambda: _append_only(engine))
+    yield tried("retention_db", "what is committed survives a crash", lambda: _durable(engine))
     yield tried("schedule", "this version is approved", lambda: _approved(engine, schedule))
 
 
@@ -119,6 +120,19 @@ def _rights(engine: Engine) -> str:
             "grant these."
         )
     return f"{len(database.metadata.tables)} tables"
+
+
+def _durable(engine: Engine) -> str:
+    """An intent that was committed and lost again with the server would leave an act without one."""
+    with opened(engine, "retention_db") as session:
+        names = ("fsync", "full_page_writes", "synchronous_commit")
+        off = [n for n in names if session.execute(text(f"SHOW {n}")).scalar_one() == "off"]
+    if off:
+        raise ConfigurationError(
+            f"Connection retention_db: {', '.join(off)} is off, so that a crash of the server loses commits it has "
+            "answered, an intent among them. Switch it on for the server, this database and this role."
+        )
+    return "commits wait for the disk"
 
 
 def _append_only(engine: Engine) -> str:

@@ -237,6 +237,12 @@ def test_a_disabled_guard_over_entries_is_found(whole: Whole, retention: Connect
     ))  # fmt: skip
 
 
+def test_a_database_that_forgets_commits_in_a_crash_is_found(whole: Whole, retention: Connection) -> None:
+    run_sql(retention, f'ALTER DATABASE "{retention.schema}" SET synchronous_commit = off')
+    found = bad(databases.lines(whole.setup(retention_db=retention), SCHEDULE))
+    assert any("synchronous_commit is off" in line for line in found)
+
+
 def test_a_database_that_is_down_says_so(whole: Whole, tmp_path: Path) -> None:
     away = replace(whole.connections["retention_db"], extra={"host": str(tmp_path)})
     (line,) = bad(databases.lines(whole.setup(retention_db=away), SCHEDULE))

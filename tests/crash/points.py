@@ -114,6 +114,6 @@ def _sockets(points: Points) -> None:
         before(self, data)
         sendall(self, data, *flags)
 
-    plain.send, plain.sendall = sends, sends_all  # type: ignore[method-assign]
+    plain.send, plain.sendall = sends, sends_all  # type: ignore[method-assign, assignment]
     plain.recv = lambda self, *a: answered(self, recv, *a)  # type: ignore[method-assign]
     plain.recv_into = lambda self, *a: answered(self, recv_into, *a)  # type: ignore[method-assign]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import resource
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from include import database
 from include.accounts import Accounts, Identifiers
 from include.archive.staging import ArchiveKeys
 from include.connections import Connection, database_url
-from include.disposals import Context, advance_batch, archiving, locate_batch
+from include.disposals import Context, advance_batch, locate_batch
 from include.evidence import export as exporting
 from include.evidence import log
 from include.evidence.note import Signer
@@ -37,7 +36,7 @@ _engines: dict[str, Engine] = {}
 
 def engine_of(connection: Connection) -> Engine:
     """Return one engine a database, so that SQL compiled in a rehearsal serves every child."""
-    url = database_url(connection)
+    url = str(database_url(connection))
     if url not in _engines:
         _engines[url] = database.connect(connection)
     return _engines[url]
@@ -138,16 +137,6 @@ class Books:
         )
 
 
-def pack(books: Books) -> dict[str, int]:
-    """Pack what is staged."""
-    return archiving.pack_staged(books.context(), books.store)
-
-
-def lapse(books: Books) -> dict[str, int]:
-    """Destroy what outlived its basis."""
-    return archiving.lapse_due(books.context(), books.store)
-
-
 SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
 
 
@@ -166,10 +155,3 @@ def export_on_a_full_disk(books: Books, folder: str) -> int:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return export(books, folder)
-
-
-def advance_with_clock(task: Task, days: int) -> dict[str, int]:
-    """Advance where the wall clock is some days off."""
-    here, there = time.time, timedelta(days=days).total_seconds()
-    time.time = lambda: here() + there
-    return advance(task)
