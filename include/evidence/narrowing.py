@@ -87,7 +87,7 @@ def _backups(connection: Connection, asked: Asked) -> Chosen:
 def _restored(connection: Connection, asked: Asked) -> Chosen:
     """What was restored or decided, and the whole life of whatever reappeared."""
     back = select(entry.c.disposal_id).join(entry_find, _C.log_index == entry.c.log_index)
-    lives = _of(back.where(_C.event == "reappeared").distinct())  # type: ignore[arg-type]
+    lives = _of(back.where(_C.event == "reappeared").distinct())
     return _rows(_C.event.in_(("restored", "sighting_decided"))).union_all(lives)  # type: ignore[return-value]
 
 
