@@ -413,7 +413,7 @@ def test_the_scan_of_logs_and_tables_is_answered_from_what_each_run_found() -> N
         (1, scanned | {"code": "clean", "counts": {"hits": 0, "logs.files": 51}}),
         (2, base | {"event": "metadata_cleaned", "code": "cleaned", "counts": {"airflow.xcom": 3}}),
     ]
-    answer = QUESTIONS["scan"].answer(entries, Asked())
+    answer = EVERY["scan"].answer(entries, Asked())
     assert [line for line in answer.lines if "2 scans" in line and "1 of them not clean" in line]
     assert [line for line in answer.lines if line.startswith("newest: clean") and "hits 0, logs.files 51" in line]
     assert [line for line in answer.lines if "cleaned 1 times" in line]
