@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks
+from include.tasks import decision_forms, decisions
 
 DOC = """
 ### After a restore (복구 후 재파기)
@@ -39,13 +40,13 @@ FORM: dict[str, Any] = {
     tags=["retention", "destructive", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control=tasks_decisions.BY_OPERATOR,
+    access_control=decisions.BY_OPERATOR,
 )
 def after_restore() -> None:
     """Find what is back, ask, carry out."""
     run = tasks.begin()
-    released = tasks_decisions.gated(
-        run, tasks_decision_forms.reapply(run, list(FORM)), subject="Erase again what a restore brought back? · 재파기"
+    released = decisions.gated(
+        run, decision_forms.reapply(run, list(FORM)), subject="Erase again what a restore brought back? · 재파기"
     )
     tasks.carry_through(run, start=released)
 

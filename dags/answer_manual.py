@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks
+from include.tasks import decision_forms, decisions
 
 DOC = """
 ### Answer a manual request (수기 처리 증빙)
@@ -20,7 +21,7 @@ NO_PERSON = "^(?!0[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]
 """No telephone, business or resident registration number: what is typed here stays in Airflow's database."""
 WHO = "^[a-z][a-z_]{1,39}:e-[a-z0-9]{1,20}$"
 FORM: dict[str, Any] = {
-    "order_id": Param(type="string", pattern=tasks_decisions.UUID_PATTERN, title="Order · 지시 번호"),
+    "order_id": Param(type="string", pattern=decisions.UUID_PATTERN, title="Order · 지시 번호"),
     "reference": Param(
         type="string", pattern=f"{NO_PERSON}[A-Za-z0-9][A-Za-z0-9/#-]{{3,39}}$", title="Reference number · 증빙 번호",
         description="Paper: the report's number, such as PD-2026-0001. Vendor: the number of their confirmation.",
@@ -54,11 +55,11 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control=tasks_decisions.BY_OPERATOR,
+    access_control=decisions.BY_OPERATOR,
 )
 def answer_manual() -> None:
     """Take one proof."""
-    tasks_decision_forms.take_proof(list(FORM))
+    decision_forms.take_proof(list(FORM))
 
 
 answer_manual()

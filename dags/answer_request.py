@@ -2,7 +2,8 @@
 
 from airflow.sdk import dag
 
-from include import tasks, tasks_answers, tasks_requests
+from include import tasks
+from include.tasks import answers, requests
 
 DOC = """
 ### Answer a request by hand (요구 답변)
@@ -23,12 +24,12 @@ of `identify` of its run and in the deadline alerts of the nightly report. What 
     default_args=tasks.defaults,
     tags=["requests"],
     doc_md=DOC,
-    params=tasks_answers.FORM,
-    access_control=tasks_requests.ROLES,
+    params=answers.FORM,
+    access_control=requests.ROLES,
 )
 def answer_request() -> None:
     """One task."""
-    tasks_answers.conclude()
+    answers.conclude()
 
 
 answer_request()

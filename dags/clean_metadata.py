@@ -2,7 +2,8 @@
 
 from airflow.sdk import CronTriggerTimetable, dag
 
-from include import tasks, tasks_scan
+from include import tasks
+from include.tasks import scan
 
 DOC = """
 ### Clean Airflow's metadata (실행 기록 정리)
@@ -28,7 +29,7 @@ Needs connection `airflow_db_clean`: the role that owns Airflow's tables, becaus
 )
 def clean_metadata() -> None:
     """One task."""
-    tasks_scan.clean_metadata()
+    scan.clean_metadata()
 
 
 clean_metadata()

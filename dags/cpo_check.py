@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks
+from include.tasks import decision_forms, decisions
 
 DOC = """
 ### Ledger signature (파기 관리대장 확인)
@@ -29,11 +30,11 @@ FORM: dict[str, Any] = {
     tags=["evidence", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control={"RetentionCompliance": tasks_decisions.START},
+    access_control={"RetentionCompliance": decisions.START},
 )
 def cpo_check() -> None:
     """Sign one month."""
-    tasks_decision_forms.sign(list(FORM))
+    decision_forms.sign(list(FORM))
 
 
 cpo_check()

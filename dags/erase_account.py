@@ -2,7 +2,8 @@
 
 from airflow.sdk import dag
 
-from include import tasks, tasks_request_form, tasks_requests, tasks_requests_end
+from include import tasks
+from include.tasks import request_form, requests, requests_end
 
 DOC = """
 ### Erase one account (계정 파기)
@@ -36,19 +37,17 @@ No free text, no e-mail, no name: what is typed here stays in Airflow until the 
     default_args=tasks.defaults,
     tags=["requests", "destructive"],
     doc_md=DOC,
-    params=tasks_request_form.FORM,
-    access_control=tasks_requests.ROLES,
+    params=request_form.FORM,
+    access_control=requests.ROLES,
 )
 def erase_account() -> None:
     """Show, ask, then carry through."""
-    run = tasks_requests.identify()
-    shown = tasks_requests.present(
-        run, tasks_requests.preview.partial(run=run).expand(processor=tasks_requests.places(run))
-    )
-    asked = tasks_requests.ask_for_approval()
-    tasks_requests.really(shown) >> asked
-    released = tasks_requests.release(run, shown, asked.output)
-    tasks.carry_through(released, start=released, finish=tasks_requests_end.finish, judge=tasks_requests_end.judged)
+    run = requests.identify()
+    shown = requests.present(run, requests.preview.partial(run=run).expand(processor=requests.places(run)))
+    asked = requests.ask_for_approval()
+    requests.really(shown) >> asked
+    released = requests.release(run, shown, asked.output)
+    tasks.carry_through(released, start=released, finish=requests_end.finish, judge=requests_end.judged)
 
 
 erase_account()

@@ -2,7 +2,8 @@
 
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
-from include import tasks, tasks_evidence
+from include import tasks
+from include.tasks import evidence
 
 DOC = """
 ### Evidence audit (증적 점검)
@@ -33,7 +34,7 @@ log's root and signed checkpoint to keep. `docs/evidence.md` says what each find
 )
 def evidence_audit() -> None:
     """Audit, which raises on anything wrong; then mail the root."""
-    tasks_evidence.mail_root(tasks_evidence.audit())
+    evidence.mail_root(evidence.audit())
 
 
 evidence_audit()

@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decisions, tasks_evidence
+from include import tasks
+from include.tasks import decisions, evidence
 
 DOC = """
 ### Evidence export (증거 내보내기)
@@ -30,7 +31,7 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
     default_args=tasks.defaults,
     tags=["evidence"],
     doc_md=DOC,
-    access_control=tasks_decisions.BY_COMPLIANCE,
+    access_control=decisions.BY_COMPLIANCE,
     params={
         "from": Param(None, title="From · 시작일", description="First business date. Empty: the beginning.", **DATE),
         "to": Param(None, title="To · 종료일", description="Last business date. Empty: up to the newest.", **DATE),
@@ -54,7 +55,7 @@ DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 )  # fmt: skip
 def evidence_export() -> None:
     """Choose, then export each."""
-    tasks_evidence.export_folder.expand(wanted=tasks_evidence.choose_exports())
+    evidence.export_folder.expand(wanted=evidence.choose_exports())
 
 
 evidence_export()

@@ -2,7 +2,8 @@
 
 from airflow.sdk import CronTriggerTimetable, dag
 
-from include import tasks, tasks_answers
+from include import tasks
+from include.tasks import answers
 
 DOC = """
 ### Forget requests (요구 기록의 계정 번호 삭제)
@@ -30,7 +31,7 @@ Airflow's audit log keeps its own copy of a form; `clean_metadata` removes it.
 )
 def forget_requests() -> None:
     """Ids first, then names, then runs."""
-    tasks_answers.forget_ids() >> tasks_answers.forget_names() >> tasks_answers.forget_runs()
+    answers.forget_ids() >> answers.forget_names() >> answers.forget_runs()
 
 
 forget_requests()

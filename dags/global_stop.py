@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks
+from include.tasks import decision_forms, decisions
 
 DOC = """
 ### Global stop (전체 중지)
@@ -25,7 +26,7 @@ FORM: dict[str, Any] = {
         description="A drill starts no breach clock. · drill은 통지 기한을 시작하지 않습니다.",
     ),
     "stop_id": Param(
-        None, type=["null", "string"], pattern=tasks_decisions.UUID_PATTERN, title="Stop id · 중지 번호",
+        None, type=["null", "string"], pattern=decisions.UUID_PATTERN, title="Stop id · 중지 번호",
         description="Only to assess, and only where several clocks run. · 판정할 중지가 여럿일 때만 적습니다.",
     ),
     "finding": Param(
@@ -45,17 +46,17 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control=tasks_decisions.BY_ANYBODY,
+    access_control=decisions.BY_ANYBODY,
 )
 def global_stop() -> None:
     """Carry out; a release asks a second person first."""
-    tasks_decisions.second_person(
+    decisions.second_person(
         "approve",
-        first=tasks_decision_forms.stop_or_ask(list(FORM)),
+        first=decision_forms.stop_or_ask(list(FORM)),
         subject="Release the global stop? · 전체 중지를 해제할까요?",
         body="Everything that is due is acted on again. Rejection or silence releases nothing. · "
         "해제하면 파기가 다시 진행됩니다. 거절하거나 답하지 않으면 해제되지 않습니다.",
-        finish=tasks_decision_forms.release(),
+        finish=decision_forms.release(),
     )
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions, tasks_request_form
+from include import tasks
+from include.tasks import decision_forms, decisions, request_form
 
 DOC = """
 ### Holds (보류)
@@ -23,7 +24,7 @@ FORM: dict[str, Any] = {
         values_display={"place": "Place · 설정", "review": "Review · 재검토", "release": "Release · 해제"},
     ),
     "account_id": Param(
-        None, type=["null", "string"], pattern=tasks_request_form.ACCOUNT, title="Account id · 계정 번호",
+        None, type=["null", "string"], pattern=request_form.ACCOUNT, title="Account id · 계정 번호",
         description="To place: the opaque id, never an e-mail or a name. · 이메일이나 이름은 적지 않습니다.",
         section="Place · 설정",
     ),
@@ -52,7 +53,7 @@ FORM: dict[str, Any] = {
         description="At most 90 days ahead. · 90일 이내.",
     ),
     "hold_id": Param(
-        None, type=["null", "string"], pattern=tasks_decisions.UUID_PATTERN, title="Hold · 보류 번호",
+        None, type=["null", "string"], pattern=decisions.UUID_PATTERN, title="Hold · 보류 번호",
         description="To review or release.", section="Review, release · 재검토, 해제",
     ),
     "release_as": Param(
@@ -73,17 +74,17 @@ FORM: dict[str, Any] = {
     tags=["retention", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control=tasks_decisions.BY_OPERATOR,
+    access_control=decisions.BY_OPERATOR,
 )
 def manage_holds() -> None:
     """Carry out; a write-off asks a second person first."""
-    tasks_decisions.second_person(
+    decisions.second_person(
         "approve",
-        first=tasks_decision_forms.hold_or_ask(list(FORM)),
+        first=decision_forms.hold_or_ask(list(FORM)),
         subject="Write this debt off? · 채무를 대손 처리할까요?",
         body="The hold {{ params.hold_id }} ends and what it blocked is destroyed from tomorrow. Rejection or silence: "
         "it holds on. · 승인하면 보류가 끝나 내일부터 파기됩니다. 거절하거나 답하지 않으면 보류가 유지됩니다.",
-        finish=tasks_decision_forms.write_off(),
+        finish=decision_forms.write_off(),
     )
 
 

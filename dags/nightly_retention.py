@@ -2,7 +2,8 @@
 
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
-from include import tasks, tasks_alerts, tasks_decisions
+from include import tasks
+from include.tasks import alerts, decisions
 
 DOC = """
 ### Nightly retention (야간 파기)
@@ -35,12 +36,12 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
     schedule=CronTriggerTimetable("0 2 * * *", timezone="Asia/Seoul"),
     allowed_run_types=["scheduled", "manual"],
     max_active_runs=1,
-    deadline=tasks_alerts.NIGHT_DEADLINE,
+    deadline=alerts.NIGHT_DEADLINE,
     is_paused_upon_creation=True,
     default_args=tasks.defaults,
     tags=["retention", "destructive"],
     doc_md=DOC,
-    access_control=tasks_decisions.ANSWERED,
+    access_control=decisions.ANSWERED,
     params={
         "as_of": Param(
             None,
@@ -54,8 +55,8 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
 def nightly_retention() -> None:
     """Discover, brake, then carry everything due through its processors."""
     run = tasks.begin()
-    released = tasks_decisions.brake(run, tasks.discover(run))
-    tasks.carry_through(run, start=released, finish=tasks_decisions.after_acts)
+    released = decisions.brake(run, tasks.discover(run))
+    tasks.carry_through(run, start=released, finish=decisions.after_acts)
 
 
 nightly_retention()

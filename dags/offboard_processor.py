@@ -4,7 +4,8 @@ from typing import Any
 
 from airflow.sdk import Param, dag
 
-from include import tasks, tasks_decision_forms, tasks_decisions
+from include import tasks
+from include.tasks import decision_forms, decisions
 
 DOC = """
 ### Offboard a processor (수탁 계약 종료)
@@ -36,13 +37,13 @@ FORM: dict[str, Any] = {
     tags=["retention", "destructive", "decision"],
     doc_md=DOC,
     params=FORM,
-    access_control=tasks_decisions.BY_COMPLIANCE,
+    access_control=decisions.BY_COMPLIANCE,
 )
 def offboard_processor() -> None:
     """Plan, ask, carry out the first night's part."""
     run = tasks.begin()
-    planned = tasks_decision_forms.end_contract(run, list(FORM))
-    released = tasks_decisions.gated(run, planned, subject="Erase everything at this processor? · 수탁사 전체 파기")
+    planned = decision_forms.end_contract(run, list(FORM))
+    released = decisions.gated(run, planned, subject="Erase everything at this processor? · 수탁사 전체 파기")
     tasks.carry_through(run, start=released)
 
 

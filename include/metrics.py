@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, and_, case, func, or_, select
 
 from include.database import checkpoint, disposal, entry, global_stop, quota
-from include.database_scan import self_scan
+from include.database.scan import self_scan
 from include.outcomes import Outcome
 
 NEAR = timedelta(days=3)

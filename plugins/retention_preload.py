@@ -9,7 +9,7 @@ import sys
 from airflow.plugins_manager import AirflowPlugin
 
 if {"scheduler", "celery", "standalone"} & set(sys.argv):
-    from include import tasks_preload  # noqa: F401 - for what importing it imports
+    from include.tasks import preload  # noqa: F401 - for what importing it imports
 
 
 class RetentionPreload(AirflowPlugin):

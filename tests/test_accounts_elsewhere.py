@@ -16,7 +16,7 @@ from sqlalchemy import Date, DateTime, Engine, MetaData, String, Table, Text, in
 
 from include import database
 from include.accounts import Accounts
-from include.accounts_find import Wanted, find
+from include.accounts.find import Wanted, find
 from include.check import databases
 from include.connections import Connection
 from include.errors import ConfigurationError

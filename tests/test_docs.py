@@ -187,7 +187,7 @@ def test_every_alert_has_a_runbook_that_says_whether_the_clock_starts() -> None:
 
 def test_every_metric_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    source = (ROOT / "include" / "metrics.py").read_text() + (ROOT / "include" / "tasks_alerts.py").read_text()
+    source = (ROOT / "include" / "metrics.py").read_text() + (ROOT / "include" / "tasks" / "alerts.py").read_text()
     names = {
         name for name in re.findall(r"\"retention\.([a-z_.]+)[\"{]", source) if not name.endswith((".stripe", "."))
     }

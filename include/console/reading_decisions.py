@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Row, func, select
 
 from include.console import paging
 from include.database import approval, global_stop, hold
-from include.database_decisions import manual_order, manual_request, sighting
-from include.database_requests import request
+from include.database.decisions import manual_order, manual_request, sighting
+from include.database.requests import request
 from include.disposals import requests, stopping
 from include.disposals.holds import RELEASES, WRITTEN_OFF
 from include.processors._manual import REQUESTS, ManualRequest

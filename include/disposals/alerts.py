@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from include.database import checkpoint, disposal, hold, run
-from include.database_decisions import ledger_check, manual_item, manual_order, sighting, sweep
+from include.database.decisions import ledger_check, manual_item, manual_order, sighting, sweep
 from include.disposals import brake, manual, offboarding, stopping
 from include.disposals.context import Context
 

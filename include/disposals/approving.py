@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from include.database import checkpoint, disposal, schedule_version
-from include.database_decisions import ledger_check
+from include.database.decisions import ledger_check
 from include.disposals.context import Context, Decision
 from include.disposals.record import base_entry
 from include.errors import DecisionRefused, ScheduleError

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, insert, select, true
 
 from include.database import batch, batch_item, disposal
-from include.database_requests import request, request_item
+from include.database.requests import request, request_item
 from include.disposals.context import Context
 from include.errors import DecisionRefused
 

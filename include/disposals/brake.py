@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Date, Row, case, cast, func, insert, select, update
 
 from include.database import among, disposal, run, schedule_version
-from include.database_decisions import night
+from include.database.decisions import night
 from include.disposals import approvals, holds
 from include.disposals.approvals import Staff
 from include.disposals.context import Context

@@ -10,7 +10,7 @@ from datetime import date
 from sqlalchemy import Engine, insert
 
 from include.accounts import Accounts
-from include.accounts_find import Match, Wanted, find
+from include.accounts.find import Match, Wanted, find
 from include.database import access_log
 from include.errors import DecisionRefused
 from include.evidence.lookups import Person

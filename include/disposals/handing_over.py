@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, insert, select
 
 from include.database import access_log, disposal
-from include.database_decisions import manual_item, manual_order, manual_request
+from include.database.decisions import manual_item, manual_order, manual_request
 from include.disposals import locators
 from include.errors import DecisionRefused
 from include.evidence.lookups import Person

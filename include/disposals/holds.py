@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
 from include.database import among, approval, disposal, hold
-from include.database_decisions import hold_review
+from include.database.decisions import hold_review
 from include.disposals import approvals
 from include.disposals.approvals import Staff
 from include.disposals.claims import lock_accounts

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text, update
 
 from include.database import among, disposal
-from include.database_decisions import manual_item, manual_order, manual_request
+from include.database.decisions import manual_item, manual_order, manual_request
 from include.disposals import locators
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from include.database import disposal
-from include.database_decisions import offboarding
+from include.database.decisions import offboarding
 from include.disposals import guards, holds
 from include.disposals.context import Context
 from include.disposals.discover import _new, _store

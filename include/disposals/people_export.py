@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 
 from include.connections import Connection
 from include.database import entry, run
-from include.database_decisions import offboarding
+from include.database.decisions import offboarding
 from include.disposals.context import Context
 from include.disposals.reporting import export_run
 from include.errors import EvidenceError

@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, Connection, Row, Text, and_, cast, or_, select, up
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, disposal
-from include.database_requests import request, request_item
+from include.database.requests import request, request_item
 from include.disposals import approvals, guards, locators, previews, requests
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, func, select, update
 
 from include.database import among, approval, disposal
-from include.database_requests import request, request_item
+from include.database.requests import request, request_item
 from include.disposals.context import Context
 from include.policy.facts import AccountFacts, Event, State
 from include.policy.planner import PlannedDisposal

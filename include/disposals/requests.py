@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from include.database import among, disposal
-from include.database_requests import request
+from include.database.requests import request
 from include.disposals.approvals import Staff
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context

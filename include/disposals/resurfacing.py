@@ -19,7 +19,7 @@ from sqlalchemy import ARRAY, Connection, Row, Text, cast, exists, func, insert,
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from include.database import among, disposal
-from include.database_decisions import sighting, sweep, tombstone
+from include.database.decisions import sighting, sweep, tombstone
 from include.disposals import holds, locators
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context, Decision

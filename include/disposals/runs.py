@@ -15,7 +15,7 @@ from sqlalchemy import Engine, exists, func, insert, select, update
 
 from include.connections import Connection
 from include.database import entry, run
-from include.database_decisions import night
+from include.database.decisions import night
 from include.disposals import claims
 from include.disposals.context import Context
 from include.disposals.population import reconcile

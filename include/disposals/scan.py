@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 
 from include.database import SCHEMA, entry, run
-from include.database_scan import self_scan
+from include.database.scan import self_scan
 from include.disposals import scan_needles, scan_sources
 from include.disposals.context import Context
 from include.disposals.record import run_entry

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Integer, case, cast, delete, exists, func, se
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, disposal
-from include.database_scan import scan_key, scan_needle
+from include.database.scan import scan_key, scan_needle
 from include.disposals import scan_tokens
 from include.disposals.context import Context
 from include.disposals.scan_tokens import FIRST, Kind

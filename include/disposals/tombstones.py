@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from include.database import among
-from include.database_decisions import tombstone
+from include.database.decisions import tombstone
 from include.disposals.context import Context
 from include.outcomes import Outcome
 from include.policy.periods import evaluate

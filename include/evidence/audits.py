@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
-from include.database_finding import log_audit
+from include.database.finding import log_audit
 from include.evidence.audit import Audit
 
 

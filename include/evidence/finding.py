@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Date, Engine, Row, bindparam, func, select, text
 
 from include.database import among, checkpoint, entry
-from include.database_finding import entry_find
+from include.database.finding import entry_find
 
 CHUNK = 20_000
 COUNTED = 10_000

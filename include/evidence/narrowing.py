@@ -20,7 +20,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
 from include.database import among, disposal, entry
-from include.database_finding import entry_find
+from include.database.finding import entry_find
 from include.errors import EvidenceError
 from include.evidence.answers import Asked, Entry
 from include.evidence.finding import disposals_of, sealed_size

@@ -8,8 +8,8 @@ from typing import Any
 
 from psycopg import sql
 
-from include.accounts_tables import Record as Declared
-from include.accounts_tables import Tables
+from include.accounts.tables import Record as Declared
+from include.accounts.tables import Tables
 from include.processors import Record
 from include.processors._own_database_sql import Cursor, Target, name_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from include.accounts_tables import Tables
+from include.accounts.tables import Tables
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
 from include.processors import STALE_LOCATOR, Found, Record, Result, Site, Subject, Work

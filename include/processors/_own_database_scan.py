@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from include.accounts_tables import OURS, Table, Tables
+from include.accounts.tables import OURS, Table, Tables
 from include.errors import ConfigurationError, Refused
 from include.processors._own_database_sql import NAME
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg import sql
 
-from include.accounts_tables import Table, Tables
+from include.accounts.tables import Table, Tables
 from include.connections import TIMEOUT_SECONDS, Connection
 from include.errors import ConfigurationError, Refused, Unreachable
 

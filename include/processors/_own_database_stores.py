@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from include.accounts_tables import Store, Tables
+from include.accounts.tables import Store, Tables
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
 from include.policy.periods import Period, add

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import column, exists, or_, select, table, true
 from sqlalchemy.exc import DBAPIError
 
-from include.accounts_tables import Tables
+from include.accounts.tables import Tables
 from include.errors import ConfigurationError, Unreachable
 
 if TYPE_CHECKING:

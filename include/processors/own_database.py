@@ -1,6 +1,6 @@
 """The company's own stores: declared tables, erased by account in one transaction a batch, children first.
 
-Which table belongs to which dataset, and how each is erased, stands in the schedule (`include.accounts_tables`). What a
+Which table belongs to which dataset, and how each is erased, stands in the schedule (`include.accounts.tables`). What a
 law may keep (payments, contracts, complaints) is extracted first; a row of it that appeared or changed after it was
 extracted is not erased but located anew, because the archive does not hold it.
 
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import ClassVar, TypeVar
 
-from include.accounts_tables import Tables
+from include.accounts.tables import Tables
 from include.errors import ConfigurationError, ProcessorError
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps

@@ -26,7 +26,7 @@ from include.policy import schedule
 from include.processors import Result
 from include.sandbox import company
 from include.sandbox.servers import PostgresServer
-from include.tasks_request_form import FORM
+from include.tasks.request_form import FORM
 from tests.console.conftest import FakeGate, Visit
 from tests.disposals.conftest import DAY, Bench
 

@@ -12,8 +12,8 @@ from sqlalchemy import insert, update
 
 from include.console import reading_decisions as reading
 from include.database import archive_object, hold, schedule_version
-from include.database_decisions import manual_order, manual_request
-from include.database_requests import request
+from include.database.decisions import manual_order, manual_request
+from include.database.requests import request
 from include.disposals import holds, stopping
 from include.policy.answers import answer_clocks
 from tests.console.conftest import NOW, FakeGate, Visit

@@ -23,12 +23,12 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
 stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
-from include import tasks_alerts
-tasks_alerts.emit({"retention.overdue.own_database": 3.0, "retention.due.stripe": 0.0}, green=False)
-sent = tasks_alerts.mail("알림 <1>", ["overdue: 3 (stripe)", "<b>"])
-tasks_alerts.mail_late(context={"dag_run": {"run_id": "scheduled__1"}, "deadline": {}})
+from include.tasks import alerts
+alerts.emit({"retention.overdue.own_database": 3.0, "retention.due.stripe": 0.0}, green=False)
+sent = alerts.mail("알림 <1>", ["overdue: 3 (stripe)", "<b>"])
+alerts.mail_late(context={"dag_run": {"run_id": "scheduled__1"}, "deadline": {}})
 class Broken(Exception): pass
-tasks_alerts.mail_crash({"exception": Broken("sample@example.com"), "dag_run": None})
+alerts.mail_crash({"exception": Broken("sample@example.com"), "dag_run": None})
 print("RESULT" + json.dumps(sent))
 """
 

@@ -20,12 +20,12 @@ SEND = """
 import sys
 from unittest.mock import patch
 from airflow.sdk.exceptions import AirflowSkipException
-from include import tasks_evidence
+from include.tasks import evidence
 from include.errors import Unreachable
 audited = {"size": 8, "root": "XcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=", "checkpoint": sys.stdin.read()}
-with patch.object(tasks_evidence, "get_current_context", dict):
+with patch.object(evidence, "get_current_context", dict):
     try:
-        print("SAID", tasks_evidence.mail_root.function(audited))
+        print("SAID", evidence.mail_root.function(audited))
     except (AirflowSkipException, Unreachable) as error:
         print("SAID", type(error).__name__, error)
 """

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from include.database import checkpoint
-from include.database_decisions import ledger_check
+from include.database.decisions import ledger_check
 from include.disposals import alerts, approving, guards
 from include.disposals.approving import Notice
 from include.disposals.context import Context

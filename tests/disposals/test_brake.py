@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from include.database import disposal, schedule_version
-from include.database_decisions import night as night_table
+from include.database.decisions import night as night_table
 from include.disposals import Context, begin_run, brake, discover, finish_run, guards, make_batches, reporting
 from include.disposals.approvals import Staff, staff
 from include.disposals.discover import due_counts

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from include.database import hold
-from include.database_decisions import hold_review
+from include.database.decisions import hold_review
 from include.disposals import alerts, approvals, holds
 from include.disposals.approvals import Staff, staff
 from include.disposals.context import Context

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from include.database import access_log
-from include.database_decisions import manual_order, manual_request
+from include.database.decisions import manual_order, manual_request
 from include.disposals import alerts, holds, locators, manual, reporting
 from include.disposals.handing_over import hand_over
 from include.disposals.manual import Order, Proof

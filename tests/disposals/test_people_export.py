@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from include.connections import Connection
 from include.database import run
-from include.database_decisions import offboarding
+from include.database.decisions import offboarding
 from include.disposals import Context, begin_run, finish_run
 from include.disposals.people_export import certify_endings, export_asked, export_of_run
 from include.errors import EvidenceError

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
-from include.database_requests import request, request_item
+from include.database.requests import request, request_item
 from include.disposals import (
     Context,
     approvals,

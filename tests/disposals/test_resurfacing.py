@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from include.database import disposal
-from include.database_decisions import sighting, sweep, tombstone
+from include.database.decisions import sighting, sweep, tombstone
 from include.disposals import alerts, begin_run, brake, resurfacing, tombstones
 from include.disposals.approvals import staff
 from include.errors import Unreachable

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, func, insert, select, text, update
 from include import database
 from include.accounts import Identifiers
 from include.database import disposal
-from include.database_scan import scan_key, scan_needle, self_scan
+from include.database.scan import scan_key, scan_needle, self_scan
 from include.disposals import Context, locators, scan_needles
 from include.disposals.scan import Scanned, gaps, scan
 from include.disposals.scan_tokens import Kind

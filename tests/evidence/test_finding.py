@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, select
 
 from include.database import disposal, run, schedule_version
-from include.database_finding import entry_find
+from include.database.finding import entry_find
 from include.errors import EvidenceError
 from include.evidence import finding, narrowing
 from include.evidence.ask import EVERY

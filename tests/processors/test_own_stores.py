@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from include import database
-from include.accounts_tables import Tables
+from include.accounts.tables import Tables
 from include.connections import Connection
 from include.errors import ConfigurationError, Refused, Unreachable
 from include.outcomes import Outcome

@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 from sqlalchemy import select, text
 
-from include.accounts_find import owners
-from include.database_decisions import sighting
+from include.accounts.find import owners
+from include.database.decisions import sighting
 from include.disposals import resurfacing
 from include.processors import load, names
 from include.sandbox.servers import PostgresServer, S3Server

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from include.accounts_find import Wanted, find, masked_email
+from include.accounts.find import Wanted, find, masked_email
 from include.database import access_log
 from include.errors import DecisionRefused
 from include.sandbox.stack import airflow_connection

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 
 from include.console.services import Services
 from include.database import among, archive_link, archive_object, disposal, entry, hold
-from include.database_requests import request
+from include.database.requests import request
 from include.disposals import holds, request_events
 from include.policy.facts import AccountFacts, Hold
 from include.policy.planner import plan

@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
 
 from include.database import approval, checkpoint, disposal, entry, quota, run
-from include.database_decisions import night
-from include.database_requests import request
+from include.database.decisions import night
+from include.database.requests import request
 from include.disposals import stopping
 
 NIGHTLY = "nightly_retention"

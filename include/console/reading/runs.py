@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 from include.console import paging
 from include.console.reading import night as nights
 from include.database import batch, batch_item, disposal, entry, run
-from include.database_decisions import night
+from include.database.decisions import night
 
 MOST_BATCHES = 300
 """A run of more batches is told by what ended on its business date: to look each disposal up would take seconds."""

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, select, text
 
-from include.database_requests import request
+from include.database.requests import request
 from include.disposals import Context
 from include.disposals.release import items
 from include.sandbox import airflow, company, night

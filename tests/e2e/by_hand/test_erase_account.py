@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from include.database import approval
-from include.database_requests import request
+from include.database.requests import request
 from include.sandbox import airflow
 from tests.e2e.by_hand.conftest import DAG, ROOT, TODAY, Rig
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from include import database
 from include.database import disposal, hold
-from include.database_decisions import night
+from include.database.decisions import night
 from include.sandbox import airflow
 from tests.e2e.decisions.conftest import Town
 

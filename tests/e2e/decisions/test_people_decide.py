@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, text
 
 from include import database
 from include.database import disposal, global_stop
-from include.database_decisions import ledger_check, manual_order, manual_request, night, offboarding
+from include.database.decisions import ledger_check, manual_order, manual_request, night, offboarding
 from include.sandbox import airflow
 from include.sandbox.company_tables import metadata
 from tests.e2e.decisions.conftest import TODAY, Town

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from airflow.sdk import get_current_context, task
 
 from include.errors import DecisionRefused
-from include.tasks_decisions import (
+from include.tasks.decisions import (
     answer_of,
     answer_until,
     answered,
@@ -213,7 +213,7 @@ def reapply(run: dict[str, str], known: list[str]) -> bool:
     from include.disposals.record import base_entry
     from include.evidence.log import stage
     from include.tasks import connection, opened, site
-    from include.tasks_decisions import question
+    from include.tasks.decisions import question
 
     asked = form(known)
     with opened(run) as context:
@@ -246,7 +246,7 @@ def end_contract(run: dict[str, str], known: list[str]) -> bool:
     from include.accounts import Accounts
     from include.disposals import brake, offboarding
     from include.tasks import connection, opened
-    from include.tasks_decisions import question
+    from include.tasks.decisions import question
 
     asked = form(known)
     name, ended_on = asked["processor"], date.fromisoformat(asked["ended_on"])

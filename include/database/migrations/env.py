@@ -2,10 +2,10 @@
 
 from alembic import context
 
-import include.database_decisions
-import include.database_finding
-import include.database_scan
-import include.database_shown  # noqa: F401 - its indexes too
+import include.database.decisions
+import include.database.finding
+import include.database.scan
+import include.database.shown  # noqa: F401 - its indexes too
 from include.database import SCHEMA, metadata
 
 context.configure(

@@ -14,7 +14,7 @@ from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.tasks import Run, _business_date, connection, opened
-from include.tasks_alerts import NIGHT
+from include.tasks.alerts import NIGHT
 
 RUNBOOK = "docs/runbooks.md#personal_data_found"
 

@@ -20,9 +20,9 @@ from sqlalchemy import (
     table,
 )
 
-from include.accounts_sql import Asked, as_date, col, flag, month_end, newest_of
-from include.accounts_sql import day as dated
-from include.accounts_tables import Days, Record, Tables
+from include.accounts.sql import Asked, as_date, col, flag, month_end, newest_of
+from include.accounts.sql import day as dated
+from include.accounts.tables import Days, Record, Tables
 from include.policy.facts import Event
 
 

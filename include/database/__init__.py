@@ -1,4 +1,4 @@
-"""Our state: one `MetaData`, schema `retention` in PostgreSQL, migrated by Alembic (`include/migrations`).
+"""Our state: one `MetaData`, schema `retention` in PostgreSQL, migrated by Alembic (`include/database/migrations`).
 
 Times are `timestamptz` (UTC); business dates (`as_of`, `due_at`, `until`, trigger dates) are plain dates in Asia/Seoul.
 """

@@ -23,7 +23,7 @@ from include import forms
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.retries import ByErrorClass
-from include.tasks_alerts import NIGHT, mail_crash, publish
+from include.tasks.alerts import NIGHT, mail_crash, publish
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -411,7 +411,7 @@ def carry_through(run: Any, start: Any, *, finish: Finish | None = None, judge: 
     wires what follows the acts and returns the last of it; `judge` is the leaf.
     """
     from include import processors
-    from include.tasks_scan import self_scan
+    from include.tasks.scan import self_scan
 
     places, located, advanced = {}, [], []
     for name in processors.names():

@@ -17,8 +17,8 @@ from airflow.sdk import Param, RetryDecision, RetryPolicy, get_current_context, 
 from include import tasks
 from include.errors import DecisionRefused, RetentionError
 from include.tasks import Run, connection, opened
-from include.tasks_request_form import REFERENCE
-from include.tasks_requests import ANSWER_WITHIN, Approval, _approved, _me
+from include.tasks.request_form import REFERENCE
+from include.tasks.requests import ANSWER_WITHIN, Approval, _approved, _me
 
 if TYPE_CHECKING:
     from include.disposals import Context

@@ -254,7 +254,7 @@ def sweep(run: Run) -> dict[str, str]:
 
     from include import database, processors
     from include.accounts import Accounts
-    from include.accounts_find import owners
+    from include.accounts.find import owners
     from include.disposals.resurfacing import sweep_places
     from include.tasks import connection, site
 

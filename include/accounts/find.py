@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, intersect, or_, select, table
 
 from include.accounts import Accounts
-from include.accounts_sql import Asked, col
+from include.accounts.sql import Asked, col
 from include.errors import DecisionRefused
 
 MOST = 20

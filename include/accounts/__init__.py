@@ -1,7 +1,7 @@
 """Reads of the company's accounts database: who is due, who is held, and by which keys a person is searched elsewhere.
 
 Nothing is ever written here, and nothing about a person leaves in an error. Which table holds what stands in the
-schedule under `processors.own_database.settings` (`include.accounts_tables`).
+schedule under `processors.own_database.settings` (`include.accounts.tables`).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from include.accounts_events import clock_dates, open_records, record_events, trigger_dates
-from include.accounts_sql import Asked, as_date, col, day, flag, snapshot
-from include.accounts_tables import Held, Tables
+from include.accounts.events import clock_dates, open_records, record_events, trigger_dates
+from include.accounts.sql import Asked, as_date, col, day, flag, snapshot
+from include.accounts.tables import Held, Tables
 from include.errors import ConfigurationError
 from include.policy.facts import AccountFacts, Event, Hold, State, state_of
 from include.policy.planner import due_triggers

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include import tasks
 from include.errors import ConfigurationError, DecisionRefused, ProcessorError
 from include.tasks import Run, connection, opened, site
-from include.tasks_request_form import checked
+from include.tasks.request_form import checked
 
 if TYPE_CHECKING:
     from include.disposals import Context

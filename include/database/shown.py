@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Index, text
 
 from include.database import approval, disposal, run
-from include.database_requests import request
+from include.database.requests import request
 
 _d = disposal.c
 Index(
