@@ -75,7 +75,7 @@ def survived() -> Iterator[Survived]:
         with (local / "said").open("w") as said:
             night = subprocess.Popen(command, cwd=ROOT, env=env, stdout=said, stderr=said)
         try:
-            while not (local / "postgres" / "postmaster.pid").exists() or "night " not in (local / "said").read_text():
+            while not (local / "postgres" / "postmaster.pid").exists() or " runs:" not in (local / "said").read_text():
                 assert night.poll() is None, (local / "said").read_text()[-3000:]
                 time.sleep(1)
             socket = (local / "postgres" / "postmaster.pid").read_text().splitlines()[4]
