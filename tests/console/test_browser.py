@@ -176,7 +176,11 @@ def test_an_operator_starts_a_dry_run_as_themselves_and_a_bad_form_starts_nothin
         assert newest["triggering_user_name"] == "operator"
         assert newest["conf"]["account_id"] == account
         assert newest["conf"]["dry_run"] is True
-        seen.page.go_back()
+        seen.open("/accounts")
+        seen.page.fill("#account", account)
+        seen.page.locator("form:has(#account) button").click()
+        seen.page.wait_for_selector("form:has(#f-kind)")
+        seen.page.evaluate("document.querySelector('form:has(#f-kind)').noValidate = true")
         seen.page.evaluate("document.querySelectorAll('form:has(#f-kind) option').forEach(o => o.value = 'nonsense')")
         seen.page.locator("form:has(#f-kind) button").click()
         seen.page.wait_for_selector("[role=alert]")
