@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,13 +193,10 @@ def test_a_tag_opening_is_an_entry_of_the_log_with_role_and_tag(
 
 
 def test_where_look_ups_take_two_people_no_page_opens_a_tag(
-    world: World, visit: Callable[[str], Visit], bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: World, visit: Callable[[str], Visit], bench: Bench, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = schedule.load().body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: true")
-    (tmp_path / "schedule.yaml").write_bytes(body)
-    for name in ("privacy_policy.ko.txt", "holidays_kr.yaml"):
-        (tmp_path / name).write_bytes((schedule.PACKAGE / name).read_bytes())
-    monkeypatch.setenv("RETENTION_SCHEDULE", str(tmp_path / "schedule.yaml"))
+    stricter = schedule.load().body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: true")
+    monkeypatch.setattr(type(services), "schedule", schedule.parse(stricter, file="stricter"))
     person = _planned(world)
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert all(tag not in shown for tag in world.context.tags.all(person).values())
@@ -247,7 +243,7 @@ def test_the_erasure_form_is_the_dags_own_and_a_dry_run_is_the_default(
     assert body["conf"] == {
         "account_id": person, "kind": "erasure", "received_on": "2026-11-24", "channel": "web",
         "identity_check": "login", "dry_run": True, "records": [], "relation_check": "none", "child_age": None,
-        "notice_by": "mail", "as_of": None,
+        "notice_by": "mail", "as_of": None, "end_user_id": None, "instruction": None,
     }  # fmt: skip
 
 

@@ -68,7 +68,9 @@ def test_no_page_walks_a_table_that_grows(filled: Engine, route: Any) -> None:
     plans = Plans(filled)
     reply = Visit(create_app(FakeGate(), services), role).get(route.path + QUERY)
     assert plans.walks() == []
-    assert reply.status_code in (200, 503), reply.text  # 503: a page that needs a connection this test has not
+    # Not 200: a page that needs a connection, Airflow's form or a named thing that this test has not; `test_many` and
+    # the pages' own tests read those.
+    assert reply.status_code in (200, 400, 502, 503), reply.text
 
 
 def test_one_account_is_read_through_indexes(filled: Engine) -> None:
