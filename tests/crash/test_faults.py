@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import select, text
 
@@ -25,7 +27,7 @@ from include.evidence.store import EvidenceStore
 from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
 from tests.crash import work
 from tests.crash.lives import Life, living
-from tests.crash.nursery import Nursery
+from tests.crash.nursery import Ended, Nursery
 from tests.evidence import samples
 from tests.processors.s3_proxy import proxy_to
 from tests.processors.worlds import make
@@ -78,8 +80,15 @@ class Faulty(Life):
         if not self.struck:
             self.struck = True
             self.strike(self)
+
+    def _child(self, job: Any) -> Ended:
+        """Run a task; after the blow the test itself waits until PostgreSQL answers, over connections made since."""
+        ended = super()._child(job)
+        if self.struck:
+            wait_for(self.stage.postgres)
             for engine in (self.stage.context.engine, self.stage.accounts):
                 engine.dispose()
+        return ended
 
 
 def live_through(
@@ -101,23 +110,30 @@ def live_through(
         life.check("")
 
 
-def crash_postgres(postgres: PostgresServer) -> None:
-    """Kill one backend with SIGKILL: the server ends every session, recovers from its log and takes new ones."""
-    import psycopg
-
-    login = f"host={postgres.socket_dir} user=postgres dbname=postgres"
-    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(login) as connection:
-        os.kill(connection.info.backend_pid, signal.SIGKILL)
-        connection.execute("SELECT pg_sleep(10)")
+def wait_for(postgres: PostgresServer) -> None:
+    """Wait until the server takes sessions."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(login):
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(_login(postgres)):
             return
         time.sleep(0.1)
 
 
-def test_postgres_restarts_while_a_place_acts(stage: Stage, nursery: Nursery) -> None:
-    live_through(stage, nursery, "zendesk", lambda _life: crash_postgres(stage.postgres), lambda _life: None)
+def _login(postgres: PostgresServer) -> str:
+    return f"host={postgres.socket_dir} user=postgres dbname=postgres"
+
+
+def crash_postgres(postgres: PostgresServer) -> None:
+    """Kill one backend with SIGKILL: the server ends every session, recovers from its log and takes new ones."""
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(_login(postgres)) as connection:
+        os.kill(connection.info.backend_pid, signal.SIGKILL)
+        connection.execute("SELECT pg_sleep(10)")
+    wait_for(postgres)
+
+
+@pytest.mark.parametrize("name", ["zendesk", "own_database"])
+def test_postgres_restarts_while_a_place_acts(stage: Stage, nursery: Nursery, name: str) -> None:
+    live_through(stage, nursery, name, lambda _life: crash_postgres(stage.postgres), lambda _life: None)
 
 
 def test_s3_is_killed_while_versions_go(stage: Stage, nursery: Nursery) -> None:
