@@ -17,23 +17,18 @@ words to send. One proof closes every disposal of its order, each with its own e
 People are named by role and pseudonym (`records_office:e-0012`), never by name; the reference is the number of the
 signed report or of the vendor's confirmation. Where a place can be read, only its next read-back closes the disposal.
 """
-NO_PERSON = "^(?!0[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]{5}$)(?![0-9]{6}-?[0-9]{7}$)"
-"""No telephone, business or resident registration number: what is typed here stays in Airflow's database."""
 WHO = "^[a-z][a-z_]{1,39}:e-[a-z0-9]{1,20}$"
 FORM: dict[str, Any] = {
     "order_id": Param(type="string", pattern=decisions.UUID_PATTERN, title="Order · 지시 번호"),
     "reference": Param(
-        type="string", pattern=f"{NO_PERSON}[A-Za-z0-9][A-Za-z0-9/#-]{{3,39}}$", title="Reference number · 증빙 번호",
+        type="string", pattern=decision_forms.REFERENCE, title="Reference number · 증빙 번호",
         description="Paper: the report's number, such as PD-2026-0001. Vendor: the number of their confirmation.",
     ),
     "done_on": Param(type="string", format="date", title="Date · 처리일"),
     "method": Param(
         type="string", title="Method · 방법",
-        enum=["shred", "incinerate", "vendor_confirmation", "labels_removed", "removed", "belongs_to_others"],
-        values_display={"shred": "Shredded · 파쇄", "incinerate": "Burnt · 소각",
-                        "vendor_confirmation": "Vendor's confirmation · 수탁사 확인",
-                        "labels_removed": "Labels removed · 라벨 제거",
-                        "removed": "Removed by hand · 수기 삭제", "belongs_to_others": "Others' record · 타인의 기록"},
+        enum=[*decision_forms.METHODS],
+        values_display=decision_forms.METHODS,
     ),
     "executor": Param(
         type="string", pattern=WHO, title="Executor · 수행자", description="Role and pseudonym, records_office:e-0012."

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from airflow.sdk import get_current_context, task
 
 from include.errors import DecisionRefused
+from include.forms import NO_PERSON
 from include.tasks.decisions import (
     answer_of,
     answer_until,
@@ -25,6 +26,20 @@ from include.tasks.decisions import (
 
 if TYPE_CHECKING:
     from include.disposals.context import Context
+
+
+REFERENCE = f"^{NO_PERSON}[A-Za-z0-9][A-Za-z0-9/#-]{{3,39}}$"
+METHODS = {
+    "shred": "파쇄 · Shredded",
+    "incinerate": "소각 · Burnt",
+    "vendor_confirmation": "수탁사 확인 · Vendor's confirmation",
+    "labels_removed": "라벨 제거 · Labels removed",
+    "removed": "수기 삭제 · Removed by hand",
+    "belongs_to_others": "타인의 기록 · Others' record",
+    "redaction_enabled": "삭제(redaction) 기능 사용 설정됨 · Redaction was enabled",
+    "deleted_and_looked_again": "삭제 후 재확인 · Deleted, and looked again",
+}
+"""How a manual order may have been carried out, as a form offers it; which fits is the order's own matter."""
 
 
 # -- the global stop -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-
 
 END_USER_ID = r"^(?!\+?[0-9]{8,11}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z._:-]*[0-9])[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$"
 """The customer's id of its end user: a digit in it, no @ or dot or blank, nothing shaped like a telephone number."""
-REFERENCE = r"^[A-Z0-9][A-Z0-9-]{3,39}$"
+REFERENCE = f"^{forms.NO_PERSON}[A-Z0-9][A-Z0-9-]{{3,39}}$"
 
 KINDS = {
     "termination": "가입해지 · Termination of the contract",

@@ -188,3 +188,10 @@ def test_nothing_is_acted_on_before_the_plan_is_sealed(bag: dict) -> None:  # ty
             assert "seal_plan" in task["up"]
             assert task["rule"] == "all_success"
     assert tasks["seal_plan"]["up"] == ["archive", "begin"]
+
+
+def test_the_form_of_a_manual_order_offers_every_method_an_order_takes() -> None:
+    from include.processors._manual import REQUESTS
+    from include.tasks.decision_forms import METHODS
+
+    assert set(METHODS) == {method for request in REQUESTS.values() for method in request.methods}

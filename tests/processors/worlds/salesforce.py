@@ -34,7 +34,12 @@ class SalesforceWorld(HttpWorld):
             r"/jobs/ingest/[^/]+/batches$",
             again="a row is deleted once; a job whose upload may be half is aborted",
         ),
-        Act("close a job", "PATCH", r"/jobs/ingest/[^/]+$"),
+        Act(
+            "close a job",
+            "PATCH",
+            r"/jobs/ingest/[^/]+$",
+            again="each job closes once; half filled, it is aborted",
+        ),
         Act(
             "empty the bin",
             "POST",
