@@ -85,7 +85,7 @@ def test_axe_finds_nothing_serious(site, scheme: str, language: str) -> None:
     for role in ("compliance", "operator"):
         with site.visit(role, scheme=scheme, language=language) as seen:
             for path, capability in READ:
-                if role != "compliance" and _who(capability) == "compliance":
+                if capability not in capabilities(role) or role != _who(capability):
                     continue
                 assert seen.open(path + QUERY.get(path, "")) == 200
                 assert seen.page.locator("html").get_attribute("lang") == language
@@ -145,7 +145,7 @@ def test_a_person_without_a_mouse_finds_an_account_and_nothing_typed_stays(site)
         page.keyboard.press("Enter")
         page.wait_for_selector("#held")
         assert email.lower() not in page.content().lower()
-        assert account.account_id not in page.url
+        assert page.url.endswith("/compliance/accounts/one")
         assert seen.said == []
     logs = "".join(p.read_text(errors="replace") for p in Path(site.stack.local, "logs").glob("*.log"))
     assert email.lower() not in logs.lower()

@@ -107,9 +107,9 @@ def test_a_guardian_reaches_the_guardians_own_data_under_its_rule() -> None:
 
 def test_end_users_need_the_customers_recorded_instruction() -> None:
     with pytest.raises(Unfounded, match="instruction"):
-        asked("end_user", person())
+        asked("end_user", person(), end_user="u-1")
     told = person(events=(Event("instruction", DAY - timedelta(days=2)),))
-    plan = asked("end_user", told)
+    plan = asked("end_user", told, end_user="u-1")
     assert reached(plan) == {"own_database/end_user", "own_database/end_user_device"}
     assert {d.trigger_event for d in plan.disposals} == {ORDER}
 
