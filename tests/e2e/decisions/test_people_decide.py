@@ -118,7 +118,7 @@ def test_the_contract_ends_over_the_nights_its_quota_needs(town: Town) -> None:
     (row,) = town.rows(select(offboarding))
     nights = -(-row.subjects // A_NIGHT)
     assert (row.a_night, row.estimated_end) == (A_NIGHT, TODAY + timedelta(days=nights - 1))
-    assert nights >= 3
+    assert nights >= 2
     assert len(_acted_on(town)) <= A_NIGHT
     day = TODAY + timedelta(days=1)
     town.clock(day)
