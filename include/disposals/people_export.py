@@ -79,7 +79,7 @@ def certify_endings(context: Context, signing: Connection, store: Connection) ->
             connection.execute(
                 update(offboarding)
                 .where(offboarding.c.offboarding_id == row.offboarding_id)
-                .values(certificate=folder.name)
+                .values(certificate=f"{folder.parent.name}/{folder.name}")
             )
         written.append(folder)
     return written

@@ -60,7 +60,7 @@ class Scanned:
     code: str
     hits: tuple[Hit, ...]
     found: int
-    unseen: int
+    unseen: tuple[str, ...]
     counts: dict[str, int]
 
 
@@ -137,7 +137,7 @@ def scan(context: Context, run_id: UUID, *, airflow: Engine, logs: Path, whole: 
         newest = connection.execute(select(func.coalesce(func.max(entry.c.entry_id), 0))).scalar_one()
     search = Search(needles)
     counts: Counter[str] = Counter(needles=len(needles), unsearchable=common)
-    unseen = 0
+    unseen: list[str] = []
     if len(needles):
         wanted = scan_sources.tables(airflow, "airflow_db", AIRFLOW, scan_sources.NOT_READ)
         unseen = _read_logs(search, counts, airflow, logs, since, whole=whole)
@@ -148,9 +148,9 @@ def scan(context: Context, run_id: UUID, *, airflow: Engine, logs: Path, whole: 
         counts["own.tables"] = len(ours)
         counts["own.values"] = search.look(scan_sources.rows(context.engine, "retention_db", SCHEMA, ours, after))
     counts.update(hits=search.found)
-    counts["logs.unseen"] = unseen
+    counts["logs.unseen"] = len(unseen)
     code = "found" if search.found else "logs_not_seen" if unseen else "clean"
-    scanned = Scanned(code, tuple(search.hits), search.found, unseen, dict(counts))
+    scanned = Scanned(code, tuple(search.hits), search.found, tuple(unseen), dict(counts))
     with context.engine.begin() as connection:
         connection.execute(
             insert(self_scan).values(
@@ -181,8 +181,8 @@ def _begun(connection: Connection, run_id: UUID) -> datetime:
 
 def _read_logs(
     search: Search, counts: Counter[str], airflow: Engine, folder: Path, since: datetime, *, whole: bool
-) -> int:
-    """Read the log files and return of how many tasks that ended since then there is none."""
+) -> list[str]:
+    """Read the log files and name the tasks that ended since then and have none."""
     seen: set[tuple[str, str, str]] = set()
     for file in scan_sources.log_files(folder, None if whole else since):
         if file.task:
@@ -192,7 +192,10 @@ def _read_logs(
         search.look([Piece("logs", f"the name of the log file with inode {file.number}", file.name)])
         for_place = f"log file with inode {file.number}, line " if named else ""
         counts["logs.lines"] += search.look(_hidden(scan_sources.log_lines(file), for_place))
-    return sum(task not in seen for task in scan_sources.executed(airflow, since))
+    # A task that ended since may have written its log before: an answered question or a run that was cut off ends
+    # without a worker. An earlier scan read that file.
+    missing = [t for t in scan_sources.executed(airflow, since) if t not in seen and not scan_sources.logged(folder, t)]
+    return [f"{dag}/{task} of {ran}" for dag, ran, task in missing]
 
 
 def _hidden(pieces: Iterator[Piece], instead: str) -> Iterator[Piece]:

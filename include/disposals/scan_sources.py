@@ -82,6 +82,12 @@ def log_files(folder: Path, since: datetime | None) -> Iterator[LogFile]:
         yield LogFile(path, str(path.relative_to(folder)), found.st_ino, task)
 
 
+def logged(folder: Path, task: tuple[str, str, str]) -> bool:
+    """Tell whether any log of a task lies below a folder, however old."""
+    parts = (f"{name}={value}" for name, value in zip(("dag_id", "run_id", "task_id"), task, strict=True))
+    return any(path.is_file() for path in folder.joinpath(*parts).rglob("*"))
+
+
 def log_lines(file: LogFile) -> Iterator[Piece]:
     """Yield a file's lines; one longer than a megabyte comes in parts that overlap."""
     try:

@@ -57,8 +57,8 @@ def self_scan(run: Run) -> dict[str, int]:
         )
     if scanned.unseen:
         raise AirflowFailException(
-            f"The logs of {scanned.unseen} tasks are not below {log_folder()}: share that folder among all workers, "
-            "and let remote logging keep its local copies."
+            f"The logs of {len(scanned.unseen)} tasks are not below {log_folder()} ({', '.join(scanned.unseen[:3])}): "
+            "share that folder among all workers, and let remote logging keep its local copies."
         )
     return scanned.counts
 

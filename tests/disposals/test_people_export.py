@@ -120,7 +120,7 @@ def test_an_ended_contract_is_certified_once_by_the_run_that_finds_it_closed(roo
     assert certify_endings(room.context, room.signing, room.store) == []
     with room.context.engine.connect() as connection:
         named = connection.execute(select(offboarding.c.processor, offboarding.c.certificate)).all()
-    assert sorted(named) == [("own_database", folder.name), ("zendesk", None)]
+    assert sorted(named) == [("own_database", f"{folder.parent.name}/{folder.name}"), ("zendesk", None)]
 
 
 def test_one_bit_of_what_people_read_is_found_by_the_verifier(room: Room) -> None:

@@ -281,8 +281,24 @@ def test_logs_that_lie_elsewhere_make_the_scan_fail_and_keep_what_it_looks_for(w
         )
     scanned = world.scan()
     assert scanned is not None
-    assert (scanned.code, scanned.unseen) == ("logs_not_seen", 1)
+    assert (scanned.code, scanned.unseen) == ("logs_not_seen", ("nightly_retention/zendesk.locate of r1",))
     assert world.count(scan_needle) == 1
+
+
+def test_a_task_that_ended_without_a_worker_has_its_older_log(world: World) -> None:
+    """An answered question ends now; what its worker wrote, it wrote before the last scan."""
+    world.erase()
+    old = world.logs / "dag_id=erase_account" / "run_id=r2" / "task_id=approve" / "attempt=1.log"
+    old.parent.mkdir(parents=True)
+    old.write_text("asked\n")
+    os.utime(old, (0, 0))
+    with world.airflow.begin() as connection:
+        connection.execute(
+            text("INSERT INTO task_instance VALUES ('erase_account', 'r2', 'approve', 7, 1, now(), now(), '')")
+        )
+    scanned = world.scan(whole=False)
+    assert scanned is not None
+    assert (scanned.code, scanned.unseen) == ("clean", ())
 
 
 def test_a_table_the_role_may_not_read_is_named_and_nothing_is_recorded(world: World, postgres: PostgresServer) -> None:
