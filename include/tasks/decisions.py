@@ -45,14 +45,18 @@ class Ask(HITLOperator):
 
 
 def answer_until(now: datetime) -> datetime:
-    """Return until when (UTC) an answer counts: the schedule's minutes before the next 02:00 in Seoul."""
+    """Return until when (UTC) an answer counts: the schedule's minutes before the next 02:00 in Seoul.
+
+    What is asked within those minutes has until the night after, because the next run waits while this one does.
+    """
     from include.tasks import _schedule
 
+    before = timedelta(minutes=_schedule().settings.brake.ends_before_next_minutes)
     here = now.astimezone(SEOUL)
     night = datetime.combine(here.date(), NIGHT_AT, SEOUL)
-    while night <= here:
+    while night - before <= here:
         night += timedelta(days=1)
-    return night.astimezone(UTC) - timedelta(minutes=_schedule().settings.brake.ends_before_next_minutes)
+    return night.astimezone(UTC) - before
 
 
 def requester(context: Context) -> Staff:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,18 @@ def test_the_form_of_a_manual_order_offers_every_method_an_order_takes() -> None
     from include.tasks.decision_forms import METHODS
 
     assert set(METHODS) == {method for request in REQUESTS.values() for method in request.methods}
+
+
+@pytest.mark.parametrize(
+    ("asked", "until"),
+    [
+        ("2026-11-26T17:00", "2026-11-27T16:30"),  # 02:00 in Seoul: the night itself
+        ("2026-11-26T16:29", "2026-11-26T16:30"),
+        ("2026-11-26T16:30", "2026-11-27T16:30"),
+        ("2026-11-26T16:59", "2026-11-27T16:30"),
+    ],
+)
+def test_what_is_asked_right_before_a_night_may_still_be_answered(asked: str, until: str) -> None:
+    from include.tasks.decisions import answer_until
+
+    assert answer_until(datetime.fromisoformat(asked + "+00:00")) == datetime.fromisoformat(until + "+00:00")
