@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from include import database
-from include.console import reading_archive, reading_decisions, reading_evidence
+from include.console.reading import archive, decisions, evidence
 from include.evidence import finding, narrowing
 from include.evidence.finding import Wanted
 from include.evidence.questions import QUESTIONS, Asked
@@ -112,7 +112,7 @@ def lists(engine: Engine, number: int) -> dict[str, Any]:
         )  # fmt: skip
 
     return {
-        "evidence state": reading(reading_evidence.state),
+        "evidence state": reading(evidence.state),
         "search all": search(Wanted()),
         "search deep": search(Wanted(), before=middle),
         "search processor": search(Wanted(processor="stripe")),
@@ -127,13 +127,13 @@ def lists(engine: Engine, number: int) -> dict[str, Any]:
         ),
         "search late": search(Wanted(late=True)),
         "row": lambda: (narrowing.one(engine, middle), narrowing.life_of(engine, UUID(int=0))),
-        "holds": reading(reading_decisions.holds),
-        "requests": reading(reading_decisions.open_requests),
-        "orders": reading(reading_decisions.orders),
-        "counts": reading(lambda c: reading_decisions.counts(c, as_of=DAY, now=now)),
-        "archive": reading(lambda c: reading_archive.kept(c, as_of=DAY)),
-        "archive groups": reading(reading_archive.groups),
-        "readers": reading(lambda c: reading_archive.readings(c, before=None, limit=51)),
+        "holds": reading(decisions.holds),
+        "requests": reading(decisions.open_requests),
+        "orders": reading(decisions.orders),
+        "counts": reading(lambda c: decisions.counts(c, as_of=DAY, now=now)),
+        "archive": reading(lambda c: archive.kept(c, as_of=DAY)),
+        "archive groups": reading(archive.groups),
+        "readers": reading(lambda c: archive.readings(c, before=None, limit=51)),
     }
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, update
 
-from include.console import reading_decisions as reading
+from include.console.reading import decisions as reading
 from include.database import archive_object, hold, schedule_version
 from include.database.decisions import manual_order, manual_request
 from include.database.requests import request

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from include.console import reading_archive as reading
 from include.console.asking import Ask
 from include.console.charts import Part
 from include.console.pages import Page
 from include.console.pages.evidence import number_of
+from include.console.reading import archive as reading
 from include.console.roles import Capability
 
 page = Page("archive", order=50)

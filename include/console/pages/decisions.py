@@ -12,9 +12,9 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from include.console import forms
-from include.console import reading_decisions as reading
 from include.console.asking import Ask
 from include.console.pages import Page
+from include.console.reading import decisions as reading
 from include.console.roles import Capability
 from include.disposals import stopping
 from include.errors import DecisionRefused

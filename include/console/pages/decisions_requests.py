@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from include.console import forms
-from include.console import reading_decisions as reading
 from include.console.asking import Ask
 from include.console.pages import Page
 from include.console.pages.decisions import started
 from include.console.pages.decisions_holds import identity
+from include.console.reading import decisions as reading
 from include.console.roles import Capability
 from include.errors import DecisionRefused
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from starlette.responses import Response
 
-from include.console import reading_evidence as reading
 from include.console.asking import Ask
 from include.console.pages import Page
+from include.console.reading import evidence as reading
 from include.console.roles import Capability
 from include.console.services import Services
 from include.errors import ConfigurationError, DecisionRefused

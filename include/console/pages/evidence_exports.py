@@ -10,10 +10,10 @@ from pathlib import Path
 from starlette.responses import FileResponse, Response
 
 from include.console import forms
-from include.console import reading_evidence as reading
 from include.console.asking import Ask
 from include.console.pages import Page
 from include.console.pages.evidence import number_of
+from include.console.reading import evidence as reading
 from include.console.roles import Capability
 from include.errors import DecisionRefused
 

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from include import processors
-from include.console import reading_schedule as reading
 from include.console.asking import Ask
 from include.console.pages import Page
+from include.console.reading import schedule as reading
 from include.console.roles import Capability
 from include.errors import DecisionRefused
 from include.policy import schedule as schedules
