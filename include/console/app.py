@@ -205,7 +205,7 @@ async def _dress(request: Request, go_on: Callable[[Request], Awaitable[Response
         log.error("page failed: reference %s, %s at %s", reference, type(error).__name__, _where(error))
         try:
             response = _bare(request, 500, "500", reference)
-        except Exception:
+        except Exception:  # even the page of the crash may crash; without an answer Starlette would print the traceback
             response = PlainTextResponse(f"500 {reference}", 500)
     for name, value in HEADERS.items():
         response.headers[name] = value

@@ -26,6 +26,8 @@ DEMO_USERS = {
     "admin": "RetentionAdmin",
 }
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+HEARD_AFTER = 10.0
+"""Seconds a question has to stand: Airflow loses an answer while the worker that asked still ends, some six seconds."""
 SLOTS_PER_WORKER = 2
 SURVIVAL = {
     "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",

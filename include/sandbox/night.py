@@ -230,11 +230,8 @@ def _follow(stack: Stack, api: airflow.Api, run_id: str) -> str:
 class SecondPerson:
     """The demo user `approver`, who answers the brake: a night started by `admin` cannot be let go by `admin`.
 
-    Airflow loses an answer that comes within some six seconds of the question, so this one takes ten.
     SANDBOX_ANSWER (Approve, Reject or nothing) is what a test wants answered; it is no switch of the brake.
     """
-
-    PATIENCE = 10.0
 
     def __init__(self, stack: Stack, run_id: str) -> None:
         self.stack, self.run_id, self.since = stack, run_id, dict[str, float]()
@@ -243,7 +240,10 @@ class SecondPerson:
     def look(self, tasks: list[dict[str, Any]]) -> None:
         """Answer a question that has waited long enough."""
         for task_id in (t["task_id"] for t in tasks if t["state"] == "awaiting_input"):
-            if time.monotonic() - self.since.setdefault(task_id, time.monotonic()) < self.PATIENCE or not self.choice:
+            if (
+                time.monotonic() - self.since.setdefault(task_id, time.monotonic()) < airflow.HEARD_AFTER
+                or not self.choice
+            ):
                 continue
             person = airflow.Api(self.stack, "approver")
             for asked in person.waiting_for_answer(DAG, self.run_id):

@@ -24,8 +24,6 @@ from include.sandbox.stack import STANDINS, Stack
 ROOT = Path(__file__).parents[3]
 TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
 DAG = "erase_account"
-LINGERS = 9.0
-"""An answer within seconds of the question can be lost by Airflow 3.3.2, and is then asked again."""
 
 
 class Rig:
@@ -81,7 +79,7 @@ class Rig:
         while time.monotonic() < deadline:
             one = self.users["admin"].call("GET", f"/dags/{DAG}/dagRuns/{run}/taskInstances/{task}")
             if one["state"] == "awaiting_input":
-                time.sleep(LINGERS)
+                time.sleep(airflow.HEARD_AFTER)
                 return
             if one["state"] in airflow.ENDED:
                 self._say_trouble(run)

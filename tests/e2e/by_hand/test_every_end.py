@@ -61,7 +61,7 @@ def test_a_run_cancelled_before_its_approval_did_nothing_and_a_late_answer_chang
     rig.users["admin"].call("PATCH", f"/dags/{DAG}/dagRuns/{run}", json={"state": "failed"})
     assert rig.ended(run)["run"] == "failed"
     rig.answer("approver", run)
-    time.sleep(3)
+    time.sleep(3)  # rounds of the scheduler, a second each, in which it would have gone on
     row = rig.request(run)
     assert (row.status, row.closed_on, rig.items(run)) == ("received", None, {})
     again = rig.start("operator", rig.form(rig.account("returning_customer")))

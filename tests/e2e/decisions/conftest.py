@@ -28,10 +28,6 @@ from include.sandbox.stack import STANDINS, Stack
 ROOT = Path(__file__).parents[3]
 ACCOUNTS = 150
 TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
-LOST = 10.0
-"""Seconds after which Airflow no longer loses an answer."""
-
-
 SLOW_SALESFORCE = 160
 """Calls a subject at the end of a contract: with half of the published limit, 62 subjects fit into a night."""
 
@@ -80,7 +76,7 @@ class Town:
             bad = sorted(t["task_id"] for t in tasks if t["state"] in ("failed", "upstream_failed"))
             ended = " ".join([state, *bad])
             for task_id in (t["task_id"] for t in tasks if t["state"] == "awaiting_input"):
-                if time.monotonic() - since.setdefault(task_id, time.monotonic()) >= LOST:
+                if time.monotonic() - since.setdefault(task_id, time.monotonic()) >= airflow.HEARD_AFTER:
                     user, choice = (answers or {})[task_id]
                     airflow.Api(self.stack, user).answer(dag_id, run_id, task_id, choice)
                     since[task_id] = time.monotonic()

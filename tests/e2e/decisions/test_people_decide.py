@@ -95,7 +95,7 @@ def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_i
     run = town.start("offboard_processor", form, "compliance")
     admin, approver = airflow.Api(town.stack, "admin"), airflow.Api(town.stack, "approver")
     _until(town, run, "approve_plan", "awaiting_input")
-    time.sleep(10)
+    time.sleep(airflow.HEARD_AFTER)
     (asked,) = admin.waiting_for_answer("offboard_processor", run)
     assert f"{A_NIGHT} a night by its quota" in asked["body"]
     approver.answer("offboard_processor", run, "approve_plan", "Approve")
