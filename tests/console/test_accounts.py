@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select, update
 
 from include import database
 from include.accounts import Accounts
@@ -22,11 +24,12 @@ from include.disposals.record import Change, apply
 from include.evidence.tags import SubjectTags
 from include.outcomes import Outcome
 from include.policy import schedule
+from include.policy.facts import Hold
 from include.processors import Result
 from include.sandbox import company
 from include.sandbox.servers import PostgresServer
 from include.tasks.request_form import FORM
-from tests.console.conftest import FakeGate, Visit
+from tests.console.conftest import NOW, FakeGate, Visit
 from tests.disposals.conftest import DAY, Bench
 
 DETAILS = {
@@ -83,8 +86,6 @@ def services(engine: Engine, world: World) -> Services:
         accounts = world.accounts  # type: ignore[assignment]
         tags = SubjectTags({"2026": bytes(32), "2027": bytes(range(32))})  # type: ignore[assignment]
         schedule = schedule.load()  # type: ignore[assignment]
-
-    from tests.console.conftest import NOW
 
     made = Seeded(lambda name: pytest.fail(f"connection {name} was asked for"), now=lambda: NOW)  # type: ignore[arg-type]
     made.__dict__.update(engine=engine, wrapper=world.context.wrapper)
@@ -181,6 +182,67 @@ def test_what_ended_shows_its_entry_to_who_may_read_evidence_and_to_nobody_else(
     assert ("operator", "tag_opened") not in by_role
 
 
+ENDS = {
+    "confirmed_absent": "gone", "confirmed_anonymised": "gone", "retained_by_processor": "held",
+    "manual_attested": "otherwise", "expires_by_processor": "otherwise", "cancelled": "otherwise",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "under"), ENDS.items())
+def test_only_what_was_read_back_as_gone_is_called_destroyed(
+    world: World, bench: Bench, services: Services, outcome: str, under: str
+) -> None:
+    person = "a777777"
+    bench.plan(person, outcome=outcome, closed_on=DAY, due_at=None, account_id=None, basis="redaction_not_enabled")
+    seen = reading.read(services, person, DAY, proofs=False)
+    found = {"gone": seen.gone, "otherwise": seen.otherwise, "held": seen.held}
+    assert {name: len(rows) for name, rows in found.items()} == dict.fromkeys(found, 0) | {under: 1}
+
+
+def test_what_a_place_keeps_after_its_disposal_ended_is_still_held(
+    world: World, bench: Bench, visit: Callable[[str], Visit]
+) -> None:
+    person = "a777777"
+    bench.plan(
+        person, "stripe", outcome="retained_by_processor", closed_on=DAY, due_at=None, account_id=None,
+        code="redaction_not_enabled",
+    )  # fmt: skip
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert "Nothing is held" not in shown
+    assert "Nothing was destroyed yet." in shown
+    assert "kept by the processor" in shown
+    assert "the place keeps it" in shown
+
+
+def test_an_account_the_register_does_not_know_is_not_called_destroyed(
+    world: World, bench: Bench, visit: Callable[[str], Visit]
+) -> None:
+    bench.plan("a777777", account_id=None)
+    operator = visit("operator")
+    assert "파기됨" not in operator.post("/accounts/one", {"account": "a777777"}, page="/accounts").text
+    shown = operator.post("/accounts/one", {"account": "a777777"}, page="/accounts?lang=en").text
+    assert '<span class="badge plain"><span aria-hidden="true">○</span> not in the company' in shown
+
+
+@pytest.mark.parametrize(("state", "none"), [("checked", False), ("destroying", False), ("gone", True)])
+def test_nothing_is_held_only_where_the_archive_keeps_nothing_either(
+    world: World, bench: Bench, visit: Callable[[str], Visit], state: str, none: bool
+) -> None:
+    person = "a777777"
+    disposal_id = bench.plan(person, outcome="confirmed_absent", closed_on=DAY, due_at=None, account_id=None)
+    row = {
+        "object_key": "archive/x", "bucket": "archive", "rule_id": "R-04", "window_end": DAY, "rows": 1, "subjects": 1,
+        "sha256": "x", "retain_until": NOW, "last_day": date(2031, 1, 1), "destroy_by": date(2031, 1, 6),
+        "storage_class": "GLACIER_IR", "state": state,
+    }  # fmt: skip
+    with bench.context.engine.begin() as connection:
+        connection.execute(insert(database.archive_object).values(row))
+        connection.execute(insert(database.archive_link).values(disposal_id=UUID(disposal_id), object_key="archive/x"))
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert ("✓ Nothing is held." in shown) is none
+    assert ("what a law keeps apart stands below" in shown) is not none
+
+
 def test_a_tag_opening_is_an_entry_of_the_log_with_role_and_tag(
     world: World, bench: Bench, visit: Callable[[str], Visit]
 ) -> None:
@@ -220,6 +282,25 @@ def test_holds_stand_on_the_page(world: World, visit: Callable[[str], Visit]) ->
     )  # fmt: skip
     shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts").text
     assert "H-6" in shown
+
+
+@pytest.mark.parametrize(("released_on", "stands"), [(None, True), (DAY, True), (DAY - timedelta(days=1), False)])
+def test_a_hold_of_the_companys_records_is_shown_while_it_stands_whatever_was_placed(
+    world: World, services: Services, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch,
+    released_on: date | None, stands: bool,
+) -> None:  # fmt: skip
+    person = _planned(world)
+    made = holds.place(
+        world.context, account_id=person, kind="H-2", datasets=(), reason_code="unpaid", placed_by="operator:e-a",
+        review_due=DAY,
+    )  # fmt: skip
+    with world.context.engine.begin() as connection:  # a placed hold of the same kind, released long ago
+        released = {"released_on": DAY - timedelta(days=90), "released_by": "operator:e-a", "released_at": NOW}
+        connection.execute(update(database.hold).where(database.hold.c.hold_id == made).values(released))
+    held = Hold("invoice:1", "H-2", released_on=released_on)
+    monkeypatch.setattr(type(world.accounts), "computed_holds", lambda _self, _ids: {person: [held]})
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert ("computed from the source" in shown) is stands
 
 
 def test_the_erasure_form_is_the_dags_own_and_a_dry_run_is_the_default(
