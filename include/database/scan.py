@@ -31,10 +31,10 @@ self_scan = Table(
     Column("run_id", ForeignKey(f"{SCHEMA}.run.run_id"), nullable=False, index=True),
     Column("as_of", Date, nullable=False),
     Column("whole", Boolean, nullable=False, comment="every log file, not only what changed since the last scan"),
-    Column("code", Text, nullable=False, comment="clean, found, or logs_not_seen"),
+    Column("code", Text, nullable=False, comment="clean, found, logs_not_seen, or nothing: nobody to look for"),
     Column("hits", Integer, nullable=False),
     Column("counts", JSONB, nullable=False),
-    Column("entry_until", BigInteger, nullable=False, comment="staged id of the last entry that was read"),
+    Column("entry_until", BigInteger, nullable=False, comment="log index of the last entry that was sealed by then"),
     Column("started_at", DateTime(timezone=True), nullable=False),
     _now("finished_at"),
 )

@@ -6,6 +6,7 @@ log keeps a copy of every form, so it goes after the shorter term of the two.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -63,12 +64,14 @@ def clean(context: Context, found: Connection, logs: Path, *, now: datetime) -> 
         left = _older(engine, before, forms)
     finally:
         engine.dispose()
-    if stuck := [name for name in ("task_instance", "xcom", "log") if left.get(name)]:
-        raise RetentionError(f"`airflow db clean` left old rows in {', '.join(stuck)}. {ADVICE}")
+    stuck = [name for name in ("task_instance", "xcom", "log") if left.get(name)]
     counts = {f"airflow.{name}": max(0, number - left.get(name, 0)) for name, number in old.items()}
     counts["logs.files"] = forget_logs(logs, before)
     with context.engine.begin() as connection:
-        stage(connection, [base_entry(context, "metadata_cleaned") | {"code": "cleaned", "counts": counts}])
+        code = "incomplete" if stuck else "cleaned"
+        stage(connection, [base_entry(context, "metadata_cleaned") | {"code": code, "counts": counts}])
+    if stuck:
+        raise RetentionError(f"`airflow db clean` left old rows in {', '.join(stuck)}. {ADVICE}")
     return counts
 
 
@@ -92,15 +95,16 @@ def _older(engine: Engine, before: datetime, forms: datetime) -> dict[str, int]:
 
 def forget_logs(folder: Path, before: datetime) -> int:
     """Delete the files below the log folder that nobody wrote to since a moment, and folders left empty by it."""
-    gone = 0
+    gone, until = 0, before.timestamp()
     for path in sorted(folder.rglob("*"), reverse=True):  # what lies in a folder comes before the folder
-        if path.is_symlink():
-            continue
-        if path.is_file() and path.stat().st_mtime < before.timestamp():
-            path.unlink(missing_ok=True)
-            gone += 1
-        elif path.is_dir() and path.stat().st_mtime < before.timestamp() and not any(path.iterdir()):
-            path.rmdir()
+        # A file may go, and a folder fill again, while workers are at work.
+        with contextlib.suppress(OSError):
+            old = path.lstat().st_mtime < until and not path.is_symlink()
+            if old and path.is_file():
+                path.unlink()
+                gone += 1
+            elif old and path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
     return gone
 
 

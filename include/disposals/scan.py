@@ -38,6 +38,9 @@ PART = 200
 KNOWN = 200_000
 """So many words are remembered as nobody's before they are forgotten again: logs repeat themselves."""
 
+NONE = -1
+"""The log index before the first."""
+
 MARGIN = timedelta(minutes=5)
 """A file is read again that was written to so shortly before the last scan: clocks of workers differ."""
 
@@ -128,13 +131,16 @@ def scan(context: Context, run_id: UUID, *, airflow: Engine, logs: Path, whole: 
     """
     with context.engine.connect() as connection:
         if not whole and not scan_needles.waiting(connection):
+            _record(context, run_id, Scanned("nothing", (), 0, (), {}), whole=whole, until=NONE, started=now)
             return None
-        needles = scan_needles.load(connection, context.wrapper)
+        # In this order: what is closed after its digests were read waits for the next scan.
         closed = scan_needles.closed(connection)
+        needles = scan_needles.load(connection, context.wrapper)
         common = scan_needles.unsearchable(connection)
         last = _last_clean(connection)
         since = last.started_at - MARGIN if last else _begun(connection, run_id)
-        newest = connection.execute(select(func.coalesce(func.max(entry.c.entry_id), 0))).scalar_one()
+        # By log index: it is given in the order of commits, so what was sealed by now is all there to be read.
+        newest = connection.execute(select(func.coalesce(func.max(entry.c.log_index), NONE))).scalar_one()
     search = Search(needles)
     counts: Counter[str] = Counter(needles=len(needles), unsearchable=common)
     unseen: list[str] = []
@@ -144,24 +150,34 @@ def scan(context: Context, run_id: UUID, *, airflow: Engine, logs: Path, whole: 
         counts["airflow.tables"] = len(wanted)
         counts["airflow.values"] = search.look(scan_sources.rows(airflow, "airflow_db", AIRFLOW, wanted, {}))
         ours = scan_sources.tables(context.engine, "retention_db", SCHEMA, {})
-        after = {"entry": ("entry_id", last.entry_until)} if last else {}
+        after = {"entry": ("log_index", last.entry_until)} if last else {}
         counts["own.tables"] = len(ours)
         counts["own.values"] = search.look(scan_sources.rows(context.engine, "retention_db", SCHEMA, ours, after))
     counts.update(hits=search.found)
     counts["logs.unseen"] = len(unseen)
     code = "found" if search.found else "logs_not_seen" if unseen else "clean"
     scanned = Scanned(code, tuple(search.hits), search.found, tuple(unseen), dict(counts))
+    _record(context, run_id, scanned, whole=whole, until=newest, started=now, closed=closed)
+    return scanned
+
+
+def _record(
+    context: Context, run_id: UUID, scanned: Scanned, *, whole: bool, until: int, started: datetime,
+    closed: Iterable[UUID] = (),
+) -> None:  # fmt: skip
+    """Keep what a scan found as state and, where it looked, as an entry; a clean one destroys what it looked for."""
     with context.engine.begin() as connection:
         connection.execute(
             insert(self_scan).values(
-                scan_id=uuid4(), run_id=run_id, as_of=context.as_of, whole=whole, code=code, hits=search.found,
-                counts=scanned.counts, entry_until=newest, started_at=now,
+                scan_id=uuid4(), run_id=run_id, as_of=context.as_of, whole=whole, code=scanned.code,
+                hits=scanned.found, counts=scanned.counts, entry_until=until, started_at=started,
             )
         )  # fmt: skip
-        stage(connection, [run_entry(context, run_id, "self_scanned", code=code, counts=scanned.counts)])
-        if code == "clean":
+        if scanned.code != "nothing":
+            entry_ = run_entry(context, run_id, "self_scanned", code=scanned.code, counts=scanned.counts)
+            stage(connection, [entry_])
+        if scanned.code == "clean":
             scan_needles.forget(connection, closed, month=f"{context.as_of:%Y-%m}")
-    return scanned
 
 
 def _last_clean(connection: Connection) -> Row[Any, Any] | None:
@@ -188,9 +204,9 @@ def _read_logs(
         if file.task:
             seen.add(file.task)
         counts["logs.files"] += 1
-        named = search.kinds(file.name)
-        search.look([Piece("logs", f"the name of the log file with inode {file.number}", file.name)])
-        for_place = f"log file with inode {file.number}, line " if named else ""
+        before = search.found
+        search.look([Piece(f"the name of the log file with inode {file.number}", file.name)])
+        for_place = f"log file with inode {file.number}, line " if search.found > before else ""
         counts["logs.lines"] += search.look(_hidden(scan_sources.log_lines(file), for_place))
     # A task that ended since may have written its log before: an answered question or a run that was cut off ends
     # without a worker. An earlier scan read that file.
@@ -204,7 +220,7 @@ def _hidden(pieces: Iterator[Piece], instead: str) -> Iterator[Piece]:
         yield from pieces
         return
     for piece in pieces:
-        yield Piece(piece.source, instead + piece.place.rpartition(":")[2], piece.text)
+        yield Piece(instead + piece.place.rpartition(":")[2], piece.text)
 
 
 def gaps(context: Context, run_id: UUID, *, always: bool) -> list[str]:

@@ -1,6 +1,7 @@
-"""What the self-scan reads: log files line by line, and every text of a database's tables row by row; memory is flat.
+"""What the self-scan reads: log files line by line, and every text of a database's tables row by row.
 
-A place names a file and line, or a table, column and row address (`SELECT … WHERE ctid = '(3,14)'`), never a value.
+A place names a file and line, or a schema, table, column and row (`SELECT … WHERE ctid = '(3,14)'`), never a value.
+Of the log folder only the names of its files are held at once.
 """
 
 from __future__ import annotations
@@ -33,9 +34,15 @@ NOT_READ: Mapping[str, str] = {
 }
 """Tables of Airflow that are not read, and why; every other one is, also what a newer Airflow adds."""
 
-_TEXT = (
-    "text", "varchar", "bpchar", "name", "json", "jsonb", "bytea", "int8", "numeric", "_text", "_varchar", "hstore",
-)  # fmt: skip
+_HARMLESS = [
+    prefix + name
+    for name in (
+        "bool", "int2", "int4", "oid", "xid", "cid", "tid", "float4", "date", "time", "timetz", "timestamp",
+        "timestamptz", "interval", "uuid",
+    )
+    for prefix in ("", "_")
+]  # fmt: skip
+"""Kinds of values that cannot hold what is looked for; every other one is read, whatever an extension adds."""
 _PRINTABLE = re.compile(rb"[\x20-\x7e\x80-\xff]{6,}")
 
 
@@ -43,7 +50,6 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e\x80-\xff]{6,}")
 class Piece:
     """One text and where it stands."""
 
-    source: str
     place: str
     text: str
 
@@ -94,7 +100,7 @@ def log_lines(file: LogFile) -> Iterator[Piece]:
         with file.path.open("rb") as stream:
             number, kept = 1, b""
             while part := stream.readline(LINE_BYTES):
-                yield Piece("logs", f"{file.name}:{number}", (kept + part).decode(errors="replace"))
+                yield Piece(f"{file.name}:{number}", (kept + part).decode(errors="replace"))
                 ended = part.endswith(b"\n")
                 number, kept = number + ended, b"" if ended else part[-OVERLAP:]
     except FileNotFoundError:
@@ -108,7 +114,7 @@ Columns = dict[str, list[tuple[str, bool]]]
 def tables(engine: Engine, connection_name: str, schema: str, not_read: Mapping[str, str]) -> Columns:
     """Return the tables of a schema with every column that can hold a text, from the database's own catalogue.
 
-    Dates, UUIDs, booleans and small numbers cannot hold what is looked for; every other type is read.
+    Left out are only columns of kinds that cannot hold what is looked for (`_HARMLESS`).
     """
     catalogue = text(
         "SELECT c.relname, a.attname, t.typname, has_table_privilege(c.oid, 'SELECT') FROM pg_class c"
@@ -116,12 +122,12 @@ def tables(engine: Engine, connection_name: str, schema: str, not_read: Mapping[
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
         " JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype"
         " WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'm')"
-        " AND (t.typtype = 'e' OR coalesce(b.typname, t.typname) = ANY(:types)) ORDER BY 1, a.attnum"
+        " AND coalesce(b.typname, t.typname) <> ALL(:harmless) ORDER BY 1, a.attnum"
     )
     found: Columns = {}
     closed = set()
     with _answering(connection_name), engine.connect() as session:
-        for table, column, kind, readable in session.execute(catalogue, {"schema": schema, "types": list(_TEXT)}):
+        for table, column, kind, readable in session.execute(catalogue, {"schema": schema, "harmless": _HARMLESS}):
             if table in not_read:
                 continue
             found.setdefault(table, []).append((column, kind == "bytea"))
@@ -142,7 +148,8 @@ def rows(
 ) -> Iterator[Piece]:
     """Yield every text of the wanted tables, a few hundred rows at a time.
 
-    `after` names tables that only grow, with their counting column and the last number already read.
+    `after` names tables that only grow, with their counting column and the last number already read; a row that has no
+    number yet is read again.
     """
     with _answering(connection_name), engine.connect() as session:
         session.execute(text("SET TRANSACTION READ ONLY"))
@@ -167,13 +174,13 @@ def _rows(
     session: Any, schema: str, table: str, columns: list[tuple[str, bool]], after: tuple[str, int] | None
 ) -> Iterator[Piece]:
     named = ", ".join(_quoted(c) if raw else f"CAST({_quoted(c)} AS text)" for c, raw in columns)
-    where = f" WHERE {_quoted(after[0])} > {int(after[1])}" if after else ""
+    where = f" WHERE {_quoted(after[0])} > {int(after[1])} OR {_quoted(after[0])} IS NULL" if after else ""
     # Names come from the catalogue and are quoted; a column cannot be a parameter.
     query = text(f"SELECT CAST(ctid AS text), {named} FROM {_quoted(schema)}.{_quoted(table)}{where}")  # noqa: S608
     for row in session.execute(query.execution_options(stream_results=True, yield_per=ROWS)):
         for (column, _), value in zip(columns, row[1:], strict=True):
             if value is not None and (words := _words(value)):
-                yield Piece(schema, f"{table}.{column} {row[0]}", words)
+                yield Piece(f"{schema}.{table}.{column} {row[0]}", words)
 
 
 def _words(value: Any) -> str:

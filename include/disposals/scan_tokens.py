@@ -117,13 +117,18 @@ _FORMS: dict[Kind, Callable[[str], set[tuple[str, str]]]] = {
 _NAMED = {"name": Kind.NAME, "phones": Kind.PHONE, "login_id": Kind.LOGIN, "emails": Kind.EMAIL}
 
 
+NOBODYS = frozenset({"box", "boxes", "location", "end_user", "person"})
+"""Keys of locators whose values may stand elsewhere: a box in its order, and, as an account's, an end user's opaque id
+in the form of the run that erases it."""
+
+
 def of_locator(body: Mapping[str, Any], *, not_these: frozenset[str] = frozenset()) -> Iterator[tuple[Kind, str]]:
     """Yield what a locator or a set of search keys holds of its person, by kind; `not_these` are account ids."""
     stack: list[tuple[str, Any]] = [("", body)]
     while stack:
         under, value = stack.pop()
         if isinstance(value, Mapping):
-            stack += [(under or str(k), v) for k, v in value.items()]
+            stack += [(under or str(k), v) for k, v in value.items() if k not in NOBODYS]
             stack += [("", k) for k in value]
         elif isinstance(value, list | tuple):
             stack += [(under, v) for v in value]

@@ -72,6 +72,7 @@ def environment(stack: Stack) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "SCHEDULER__USE_JOB_SCHEDULE": str(stack.by_itself),
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "SCHEDULER__JOB_HEARTBEAT_SEC": "2",
         "WORKERS__EXECUTION_API_TIMEOUT": "30",

@@ -53,6 +53,7 @@ def run(stack: Stack, *, as_of: date | None, accounts: int, seed: int) -> None:
         f"Logs: {stack.local}/logs and {stack.local}/airflow/logs. Afterwards `make ui` shows this night in Airflow."
     )
     stack.stop_remembered()
+    stack.by_itself = False  # one night and no other, whatever hour it is
     _refuse_going_back(stack, day)
     try:
         with step("PostgreSQL, S3 and the stand-ins start"):

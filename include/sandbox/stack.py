@@ -38,8 +38,11 @@ LIMIT_FACTOR = 20.0
 class Stack:
     """The processes and connections of one clone; `local` is where they keep everything (by default `.local`).
 
-    `workers` is how many Celery workers carry the tasks; 0: Airflow's LocalExecutor does.
+    `workers` is how many Celery workers carry the tasks; 0: Airflow's LocalExecutor does. `by_itself` says whether
+    Airflow begins runs that nobody asked for, by the clock or because another run ended.
     """
+
+    by_itself = True
 
     def __init__(self, root: Path, local: Path | None = None, *, workers: int = 0) -> None:
         self.root, self.workers = root, workers

@@ -44,17 +44,21 @@ class Ask(HITLOperator):
         return super().execute(context)
 
 
+LEAST = timedelta(hours=1)
+"""The least a person gets to answer."""
+
+
 def answer_until(now: datetime) -> datetime:
     """Return until when (UTC) an answer counts: the schedule's minutes before the next 02:00 in Seoul.
 
-    What is asked within those minutes has until the night after, because the next run waits while this one does.
+    What is asked with less than an hour left has until the night after, because the next run waits while this one does.
     """
     from include.tasks import _schedule
 
     before = timedelta(minutes=_schedule().settings.brake.ends_before_next_minutes)
     here = now.astimezone(SEOUL)
     night = datetime.combine(here.date(), NIGHT_AT, SEOUL)
-    while night - before <= here:
+    while night - before - LEAST <= here:
         night += timedelta(days=1)
     return night.astimezone(UTC) - before
 

@@ -152,6 +152,7 @@ def running(port_of_airflow: int | None = None) -> Iterator[Site]:
     """Yield a site: databases, S3, stand-ins, api-server and dag-processor; what a run would do needs no scheduler."""
     with temporary_folder("rt-console-") as folder, sync_playwright() as play:
         stack = Stack(ROOT, folder)
+        stack.by_itself = False
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         try:
             stack.start_servers()

@@ -172,7 +172,7 @@ def test_every_kind_of_needle_is_found_in_every_place_of_airflow(world: World, k
             connection.execute(text(f"INSERT INTO {table} (id, {column}) VALUES (1, :value)"), {"value": value})
     scanned = world.scan()
     assert scanned is not None
-    assert {(h.kind, h.place.split()[0]) for h in scanned.hits} == {(kind.value, f"{t}.{c}") for t, c in PLACES}
+    assert {(h.kind, h.place.split()[0]) for h in scanned.hits} == {(kind.value, f"public.{t}.{c}") for t, c in PLACES}
     assert not [v for v in PERSON.values() if v in str(scanned)]
 
 
@@ -209,7 +209,9 @@ def test_every_kind_is_found_in_our_own_tables(world: World, kind: Kind) -> None
         connection.execute(update(disposal).values(dict.fromkeys(columns, f"x {PERSON[kind]}")))
     scanned = world.scan()
     assert scanned is not None
-    assert {(h.kind, h.place.split()[0]) for h in scanned.hits} == {(kind.value, f"disposal.{c}") for c in columns}
+    assert {(h.kind, h.place.split()[0]) for h in scanned.hits} == {
+        (kind.value, f"retention.disposal.{c}") for c in columns
+    }
 
 
 def test_it_is_found_in_bytes_too_where_they_are_text(world: World) -> None:
@@ -225,7 +227,7 @@ def test_it_is_found_in_bytes_too_where_they_are_text(world: World) -> None:
         )  # fmt: skip
     scanned = world.scan()
     assert scanned is not None
-    assert [h.place.split()[0] for h in scanned.hits] == ["locator.ciphertext"]
+    assert [h.place.split()[0] for h in scanned.hits] == ["retention.locator.ciphertext"]
 
 
 def test_the_encrypted_locator_of_an_open_disposal_is_no_finding(world: World) -> None:
@@ -283,6 +285,42 @@ def test_logs_that_lie_elsewhere_make_the_scan_fail_and_keep_what_it_looks_for(w
     assert scanned is not None
     assert (scanned.code, scanned.unseen) == ("logs_not_seen", ("nightly_retention/zendesk.locate of r1",))
     assert world.count(scan_needle) == 1
+
+
+def test_what_may_stand_elsewhere_is_no_finding_a_box_in_its_order_and_an_end_users_id_in_its_form(
+    world: World,
+) -> None:
+    found = {
+        "boxes": ["B-2019-0042"], "places": [{"box": "B-2019-0042", "paper": "PAPER-2019-0042-7"}],
+        "person": "viewer-0012-1", "end_user": "viewer-0012-1",
+    }  # fmt: skip
+    with world.context.engine.begin() as connection:
+        locators.save(connection, world.context, "found", {world.disposal: found})
+    world.erase()
+    with world.context.engine.begin() as connection:
+        connection.execute(update(disposal).values(basis="B-2019-0042 and viewer-0012-1"))
+    assert clean(world.scan())
+
+
+def test_what_a_place_calls_a_paper_is_still_looked_for(world: World) -> None:
+    with world.context.engine.begin() as connection:
+        locators.save(
+            connection, world.context, "found", {world.disposal: {"places": [{"paper": "PAPER-2019-0042-7"}]}}
+        )
+    world.erase()
+    with world.context.engine.begin() as connection:
+        connection.execute(update(disposal).values(basis="PAPER-2019-0042-7"))
+    scanned = world.scan()
+    assert scanned is not None
+    assert {h.kind for h in scanned.hits} == {"object"}
+
+
+def test_an_hourly_run_with_nobody_to_look_for_has_scanned_whoever_is_closed_after_it(world: World) -> None:
+    assert world.context.run_id
+    assert world.scan(whole=False) is None
+    world.erase()
+    assert gaps(world.context, world.context.run_id, always=False) == []
+    assert "self_scanned" not in [e["event"] for e in world.bench.entries()]
 
 
 def test_a_task_that_ended_without_a_worker_has_its_older_log(world: World) -> None:

@@ -83,6 +83,7 @@ class Office:
 def office() -> Iterator[Office]:
     with ExitStack() as ending:
         stack = Stack(ROOT, ending.enter_context(temporary_folder("rt-archive-")))
+        stack.by_itself = False
         ending.callback(stack.stop)
         stack.start_servers()
         context = ending.enter_context(opened(stack, TODAY))

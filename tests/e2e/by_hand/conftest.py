@@ -143,6 +143,7 @@ def rig() -> Iterator[Rig]:
     """Airflow with its demo users over a seeded company."""
     with temporary_folder("rt-erase-") as folder:
         stack = Stack(ROOT, folder)
+        stack.by_itself = False
         try:
             stack.start_servers()
             with night.opened(stack, TODAY) as context:

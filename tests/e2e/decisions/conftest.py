@@ -113,6 +113,7 @@ class Town:
 def town() -> Iterator[Town]:
     with temporary_folder("rt-decisions-") as folder:
         stack = OwnSchedule(ROOT, folder)
+        stack.by_itself = False
         try:
             stack.start_servers()
             with nights.opened(stack, TODAY) as context:
