@@ -22,6 +22,10 @@ NO_PERSON = "(?!0[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]{
 in Airflow's database."""
 
 
+ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""An internal id holds a digit and no dot, blank or @; nothing shaped like a telephone or business number passes."""
+
+
 def check(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:
     """Raise `DecisionRefused` for a key the form does not have, or a value no form asks for.
 

@@ -54,7 +54,7 @@ def search(ask: Ask) -> Response:
     )
 
 
-ASKED = ("from", "to", "processor", "rule", "event", "flag")
+ASKED = ("from", "to", "processor", "rule", "event", "flag", "run")
 
 
 def wanted_of(ask: Ask) -> finding.Wanted:

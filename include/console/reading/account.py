@@ -113,10 +113,10 @@ class Account:
 def read(services: Services, account_id: str, as_of: date, *, proofs: bool) -> Account:
     """Return what is known of an account; with `proofs`, also which entry of the log says what became of it."""
     schedule, reader = services.schedule, services.accounts
+    tags = list(services.tags.all(account_id).values())  # before any transaction: a key may lie with a KMS
     facts = next(iter(reader.facts([account_id])), None)
     computed = list(reader.computed_holds([account_id]).get(account_id, [])) if facts else []
     with services.reading() as connection:
-        tags = list(services.tags.all(account_id).values())
         rows = _disposals(connection, tags)
         stood = [*computed, *holds.placed(connection, [account_id]).get(account_id, [])]
         made: Plan | None = None

@@ -31,14 +31,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "No account has this id and nothing was ever erased under it. Look at the id again.",
     ),
     "account.no_id": (
-        "내부 계정 번호가 아닙니다. 이메일이나 이름은 다른 칸에 입력하세요.",
-        "That is not an internal id. E-mails and names go into the other fields.",
+        "내부 계정 번호가 아닙니다. 아무것도 조회하지 않았습니다. 이메일이나 이름으로는 계정 페이지에서 찾으세요.",
+        "That is not an internal account id. Nothing was looked up. By an e-mail or a name, search on the accounts page.",
     ),
     "account.no_epoch": (
         "그 해의 태그를 열 수 없습니다(두 사람 승인이 필요한 설정일 수 있습니다).",
         "The tag of that year cannot be opened here; look-ups may take two people in this installation.",
     ),
-    "account.no_index": ("기록 번호가 아닙니다.", "That is not a log index."),
     "account.title": ("계정 {id}", "Account {id}"),
     "account.gone": ("회사 데이터베이스에 없음", "not in the company's database"),
     "account.held": ("지금 보유 중", "Held now"),

@@ -17,10 +17,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Everything is stopped ({reason}). Nothing is destroyed, since {since}.",
     ),
     "stop.off": ("정지 없음", "No stop"),
-    "stop.clock": (
-        "유출 신고 시한: {until}까지 {hours}시간 남음",
-        "Breach clock: {hours} hours left, until {until}",
-    ),
     "brake.free": ("제동 없음: 평소 규모", "Brake free: a usual night"),
     "brake.asked": (
         "제동됨({reason}): 두 번째 사람의 승인을 기다립니다. 승인 전에는 새 파기가 시작되지 않습니다.",
