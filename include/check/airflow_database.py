@@ -45,8 +45,8 @@ def _reads(found: Connection) -> str:
             writable = session.execute(_WRITABLE, {"schema": SCHEMA}).scalars().all()
         if writable and not found.is_loopback:
             raise ConfigurationError(
-                f"Connection airflow_db: the role may write in {len(writable)} tables, for example {writable[0]}. Name a "
-                "role that may only read (docs/configuration.md)."
+                f"Connection airflow_db: the role may write in {len(writable)} tables, for example {writable[0]}. "
+                "Name a role that may only read (docs/configuration.md)."
             )
         return f"{len(wanted)} tables"
     finally:

@@ -12,14 +12,15 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine, insert, select, update
 
-from include import database
+from include import database, forms
 from include.accounts import Accounts
 from include.console.app import create_app
 from include.console.pages.accounts import DAG
 from include.console.reading import account as reading
 from include.console.services import Services
 from include.database import access_log
-from include.disposals import Context, begin_run, discover, holds
+from include.disposals import Context, begin_run, discover, guards, holds
+from include.disposals.approving import Notice
 from include.disposals.record import Change, apply
 from include.evidence.tags import SubjectTags
 from include.outcomes import Outcome
@@ -170,12 +171,15 @@ def test_what_ended_shows_its_entry_to_who_may_read_evidence_and_to_nobody_else(
 ) -> None:
     person = _planned(world)
     row = _finish(world, person)
+    with world.context.engine.begin() as connection:  # as a seal does
+        connection.execute(update(database.entry).values(log_index=database.entry.c.entry_id))
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert world.context.tags.tag(person, epoch=row.key_epoch) in shown
     plain = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
     assert "destroyed" in plain
     assert row.subject_tag not in plain
-    assert "tlog-proof" not in plain + shown.replace("accounts/proof", "")
+    assert "evidence/row/proof?n=" in shown
+    assert "evidence/row/proof" not in plain
     by_role = {(r.role, r.action) for r in world.logged()}
     assert ("compliance", "tag_opened") in by_role
     assert ("operator", "account_viewed") in by_role
@@ -258,12 +262,60 @@ def test_where_look_ups_take_two_people_no_page_opens_a_tag(
     world: World, visit: Callable[[str], Visit], bench: Bench, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stricter = schedule.load().body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: true")
-    monkeypatch.setattr(type(services), "schedule", schedule.parse(stricter, file="stricter"))
+    approved = replace(world.context, schedule=schedule.parse(stricter, file="stricter"))
+    notice = Notice(DAY, change="minor", sent_on=DAY - timedelta(8))
+    guards.approve_schedule(approved, role="privacy_officer", pseudonym="e-1", notice=notice)
+    monkeypatch.delenv("RETENTION_SCHEDULE", raising=False)  # the file, which says false, was not approved instead
     person = _planned(world)
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert all(tag not in shown for tag in world.context.tags.all(person).values())
     assert [e for e in bench.entries() if e["event"] == "tag_opened"] == []
     assert [r.action for r in world.logged()] == ["account_viewed"]
+
+
+def test_where_the_approved_version_cannot_be_read_look_ups_take_two_people(world: World, services: Services) -> None:
+    assert not services.four_eyes
+    with world.context.engine.begin() as connection:
+        unreadable = world.context.schedule.body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: sometimes")
+        connection.execute(update(database.schedule_version).values(body=unreadable))
+    assert services.four_eyes
+    assert Services.schedule.fget(services).sha256 == schedule.load().sha256  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("typed", ["somebody@example.com", "01012345678", "02-123-4567", "123-45-67890", "Kim", ""])
+def test_what_is_no_account_id_becomes_no_tag(
+    world: World, visit: Callable[[str], Visit], bench: Bench, typed: str
+) -> None:
+    before = len(bench.entries())
+    form = {"account": typed, "account_id": typed, "question": "was-destroyed"}
+    for path in ("/accounts/one", "/accounts/certificate", "/evidence/questions/account"):
+        reply = visit("compliance").post(f"{path}?lang=en", form, page="/accounts")
+        assert reply.status_code == 400
+        assert "not an internal account id" in reply.text
+    assert world.logged() == []
+    assert len(bench.entries()) == before
+
+
+def test_the_shape_of_an_account_id_is_that_of_the_erasure_form() -> None:
+    assert FORM["account_id"].schema["pattern"] == forms.ACCOUNT
+
+
+@pytest.mark.parametrize("path", ["/accounts/one", "/accounts/certificate", "/evidence/questions/account"])
+def test_no_key_is_fetched_while_a_transaction_is_open(
+    world: World, visit: Callable[[str], Visit], services: Services, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    person, fetched, known = _planned(world), [], services.tags
+
+    def tags(self: Services) -> SubjectTags:
+        fetched.append(self.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return known
+
+    monkeypatch.setattr(type(services), "tags", property(tags))
+    form = {"account": person, "account_id": person, "question": "was-destroyed"}
+    for role in ("compliance", "operator"):
+        visit(role).post(path, form, page="/accounts")
+    assert fetched
+    assert set(fetched) == {0}
 
 
 def test_an_unknown_id_says_so_and_the_look_up_is_logged_all_the_same(

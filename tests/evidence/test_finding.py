@@ -171,9 +171,7 @@ LASTS = [
 
 
 @pytest.mark.parametrize(("event", "more"), LASTS)
-def test_what_the_log_leaves_open_is_what_its_verifier_calls_open(
-    log: Log, event: str, more: dict[str, str]
-) -> None:
+def test_what_the_log_leaves_open_is_what_its_verifier_calls_open(log: Log, event: str, more: dict[str, str]) -> None:
     entries = [samples.disposal(1, "planned"), samples.disposal(1, event, **more)]
     log.stage(entries)
     log.seal()

@@ -90,6 +90,11 @@ def versions(connection: Connection) -> Sequence[Any]:
     ).all()  # fmt: skip
 
 
+def governs(row: Any, day: date) -> bool:
+    """Whether a version is approved and effective on a day."""
+    return row.approved_at is not None and (row.effective_on is None or row.effective_on <= day)
+
+
 def version(connection: Connection, sha256: str) -> bytes:
     """Return the text of one version, or refuse a digest we do not know."""
     body = connection.execute(select(schedule_version.c.body).where(schedule_version.c.sha256 == sha256)).scalar()

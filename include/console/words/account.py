@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "account.no_id": (
         "내부 계정 번호가 아닙니다. 아무것도 조회하지 않았습니다. 이메일이나 이름으로는 계정 페이지에서 찾으세요.",
-        "That is not an internal account id. Nothing was looked up. By an e-mail or a name, search on the accounts page.",
+        "That is not an internal account id. Nothing was looked up. An e-mail or a name goes into the accounts page.",
     ),
     "account.no_epoch": (
         "그 해의 태그를 열 수 없습니다(두 사람 승인이 필요한 설정일 수 있습니다).",

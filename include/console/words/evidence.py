@@ -109,6 +109,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence.to": ("종료일", "To"),
     "evidence.rule": ("규칙", "Rule"),
     "evidence.event": ("결과·사건", "Outcome or event"),
+    "evidence.run": ("실행", "Run"),
     "evidence.flag": ("주의", "Only"),
     "evidence.flag.late": ("기한을 넘긴 파기", "destroyed after its date"),
     "evidence.flag.early": ("기간 전 행위(없어야 함)", "acts before the period was over (must be none)"),
