@@ -91,7 +91,7 @@ def fill(engine: Engine, number: int) -> None:
             connection.execute(text(statement), {"n": number, "sha": loaded.sha256})
     finding.catch_up(engine)
     with engine.begin() as connection:
-        connection.execute(text("ANALYZE retention.entry_find"))
+        connection.execute(text("ANALYZE retention.entry_find, retention.entry_life"))
 
 
 def lists(engine: Engine, number: int) -> dict[str, Any]:

@@ -165,6 +165,17 @@ def test_the_checkpoint_is_verified_and_what_was_not_checked_is_said(
     assert "No timestamp authority" in text or "no timestamp authority" in text
 
 
+def test_a_timestamp_authority_that_is_named_wrongly_is_told_and_not_taken_for_none(
+    evidence: Log, services: Services, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = services._connect
+    wrong = Connection("evidence_tsa")
+    monkeypatch.setattr(services, "_connect", lambda name: wrong if name == wrong.name else known(name))
+    reply = visit("compliance").post("/evidence/verify?lang=en", page="/evidence")
+    assert reply.status_code == 503
+    assert "evidence_tsa" in reply.text
+
+
 def test_exports_are_listed_and_downloaded_and_nothing_else_is(evidence: Log, visit: Callable[[str], Visit]) -> None:
     browser = visit("compliance")
     assert "2026-11-24-night" in browser.get("/evidence/exports").text

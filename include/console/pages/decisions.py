@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -89,7 +90,7 @@ def _register(ask: Ask) -> Any:
 
 
 def waiting(ask: Ask) -> tuple[list[dict[str, Any]], int]:
-    """Return the oldest open questions this person may read, each with its text as safe HTML, and how many there are."""
+    """Return the oldest open questions this person may read, their texts as safe HTML, and how many there are."""
     status, found = ask.airflow(
         "GET", f"/dags/~/dagRuns/~/hitlDetails?response_received=false&limit={LISTED}&order_by=created_at"
     )
@@ -115,7 +116,7 @@ def _question(detail: dict[str, Any]) -> dict[str, Any]:
         "subject": detail["subject"],
         "body": _text(detail.get("body") or ""),
         "options": detail["options"],
-        "since": detail["created_at"],
+        "since": datetime.fromisoformat(detail["created_at"]),
     }
 
 

@@ -79,7 +79,7 @@ def show(ask: Ask) -> Response:
         since = min((n.as_of for n in nights), default=as_of)
         opened = reading.open_now(connection, as_of)
         over = reading.ended(connection, since)
-        standing = reading.standing(connection)
+        standing = reading.standing(connection, ask.services.now())
         answers = reading.answers_due(connection, as_of)
         quotas = reading.quotas(connection, windows(), ask.services.now())
     counts = reading.by_processor(opened, over, newest.as_of if newest else None)

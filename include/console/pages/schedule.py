@@ -38,7 +38,8 @@ def show(ask: Ask) -> Response:
     return ask.render(
         "schedule.html", schedule=schedule, rules=rules, day=day, today=today, versions=known,
         problems=_problems(schedule.body, ask.services.folder), waiting=waiting,
-        governs=any(row.sha256 == schedule.sha256 and reading.governs(row, today) for row in known), words=lambda period: reading.in_words(period, ask.words.language),
+        governs=any(row.sha256 == schedule.sha256 and reading.governs(row, today) for row in known),
+        words=lambda period: reading.in_words(period, ask.words.language),
         who=lambda subjects: ", ".join(ask.words(f"subject.{s}") for s in subjects),
     )  # fmt: skip
 

@@ -227,14 +227,3 @@ def _archived(connection: Connection, ids: Collection[UUID]) -> list[Any]:
             .order_by(archive_object.c.last_day)
         )
     )
-
-
-def entries_of(connection: Connection, tags: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
-    """Return every sealed entry about the disposals of these tags with its log index, in log order."""
-    ids = connection.execute(select(disposal.c.disposal_id).where(among(disposal.c.subject_tag, tags))).scalars().all()
-    rows = connection.execute(
-        select(entry.c.log_index, entry.c.body)
-        .where(among(entry.c.disposal_id, ids), entry.c.log_index.is_not(None))
-        .order_by(entry.c.log_index)
-    )
-    return [(r.log_index, json.loads(bytes(r.body))) for r in rows]

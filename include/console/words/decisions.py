@@ -166,7 +166,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "approvals.in_airflow": ("Airflow에서 보기", "See it in Airflow"),
     "approvals.register": ("승인 대장", "Register of approvals"),
     "approvals.kind": ("종류", "Kind"),
-    "approvals.until": ("답할 수 있는 시각(UTC)", "Answer by (UTC)"),
+    "approvals.until": ("답할 수 있는 시각", "Answer by"),
     "approvals.digest": ("대상의 해시값", "Digest of what is approved"),
     "approvals.answered": ("답을 보냈습니다", "Your answer was sent"),
     "approvals.answered.said": (

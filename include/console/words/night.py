@@ -54,8 +54,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "figure.other": ("그 밖의 종결", "ended otherwise"),
     "figures.title": ("오늘 밤의 수", "Tonight in numbers"),
     "figures.note": (
-        "‘파기 확인’은 다시 읽어 없음을 확인한 것만 셉니다. 나머지는 지금 열려 있는 건입니다.",
-        "“Destroyed” counts only what was read back as gone on the newest night; the others are open now.",
+        "‘파기 확인’은 가장 최근 밤에 다시 읽어 없음을 확인한 것만 셉니다. 나머지는 지금 열려 있는 건이고, "
+        "‘보존’에는 그 밤에 보존으로 끝난 건도 들어 있습니다.",
+        "“Destroyed” counts only what was read back as gone on the newest night; the others are open now, and “kept” "
+        "also has what ended that night as kept.",
     ),
     "processors.title": ("처리처별", "By processor"),
     "processors.caption": ("처리처별 건수", "Disposals by processor"),
