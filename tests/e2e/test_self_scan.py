@@ -128,8 +128,8 @@ def test_what_a_dag_leaks_is_found_wherever_airflow_keeps_it(leaking: Leaking, m
     assert {
         ("public.dag_run.conf", "email"), ("public.dag_run.conf", "phone"), ("public.xcom.value", "phone"),
         ("public.rendered_task_instance_fields.rendered_fields", "name"), ("public.dag_run_note.content", "name"),
-        ("public.hitl_detail.subject", "email"), ("public.hitl_detail.body", "phone"), ("public.asset_event.extra", "object"),
-        ("public.task_state_store.value", "login"),
+        ("public.hitl_detail.subject", "email"), ("public.hitl_detail.body", "phone"),
+        ("public.asset_event.extra", "object"), ("public.task_state_store.value", "login"),
     } <= tables  # fmt: skip
     logs = {(h.place.split("task_id=")[1].split("/")[0], h.kind) for h in scanned.hits if "task_id=" in h.place}
     assert {("say", "email"), ("say", "name"), ("push", "phone")} <= logs
