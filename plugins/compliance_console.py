@@ -61,7 +61,7 @@ class EvidenceLink(BaseOperatorLink):
 
 
 class CompliancePlugin(AirflowPlugin):
-    """The pages, one entry in the navigation, and a tab on every DAG and run: those of others say that nothing is recorded."""
+    """The pages, one entry in the navigation, and a tab on every DAG and run, also on those of others."""
 
     name = "compliance_console"
     fastapi_apps = [{"app": Console(), "url_prefix": PREFIX, "name": "Retention"}]  # noqa: RUF012

@@ -75,9 +75,19 @@ def _tagged(connection: Connection, asked: Asked) -> Chosen:
 
 def _open(connection: Connection, asked: Asked) -> Chosen:
     """Entries of every disposal that the log leaves open, or closes only after the asked date."""
-    later = _LIFE.closed_on > date.fromisoformat(asked.on) if asked.on else None
-    still: ColumnElement[bool] = _LIFE.closed_on.is_(None)
-    return _of(select(_LIFE.disposal_id).where(still if later is None else or_(still, later)))
+    return _of([disposal_id for disposal_id, _ in _left_open(connection, asked)])
+
+
+def _left_open(connection: Connection, asked: Asked) -> list[tuple[UUID, int]]:
+    """Return these disposals, each with its last entry: as values, so that PostgreSQL looks each up in an index.
+
+    More than `LIMIT` are more entries than an answer may rest on; the rest is not needed to see that.
+    """
+    chosen = select(_LIFE.disposal_id, _LIFE.last_index).limit(LIMIT + 1)
+    rows = list(connection.execute(chosen.where(_LIFE.closed_on.is_(None))))
+    if asked.on:
+        rows += connection.execute(chosen.where(_LIFE.closed_on > date.fromisoformat(asked.on)))
+    return [(disposal_id, last) for disposal_id, last in rows]
 
 
 def _backups(connection: Connection, asked: Asked) -> Chosen:
@@ -93,8 +103,9 @@ def _restored(connection: Connection, asked: Asked) -> Chosen:
 
 
 def _corrected(connection: Connection, asked: Asked) -> Chosen:
-    waiting = select(_LIFE.disposal_id).join(entry_find, _C.log_index == _LIFE.last_index)
-    return _of(waiting.where(_LIFE.closed_on.is_(None), _C.code == "hold_h-5"))
+    of = {last: disposal_id for disposal_id, last in _left_open(connection, Asked())}
+    waiting = connection.execute(_rows(among(_C.log_index, list(of)), _C.code == "hold_h-5")).scalars()
+    return _of([of[int(last)] for last in waiting])
 
 
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:

@@ -19,8 +19,9 @@ from sqlalchemy import Engine, text
 from include import database
 from include.console.reading import archive, decisions, evidence, runs
 from include.evidence import finding, narrowing
+from include.evidence.answers import Asked
+from include.evidence.ask import EVERY
 from include.evidence.finding import Wanted
-from include.evidence.questions import QUESTIONS, Asked
 from include.policy import schedule
 from include.sandbox.servers import PostgresServer
 
@@ -143,7 +144,7 @@ def answers(engine: Engine) -> dict[str, Any]:
 
     def ask(name: str, asked: Asked) -> Any:
         source = narrowing.NarrowSource(engine)
-        return lambda: QUESTIONS[name].answer(source.about(name, asked), asked)
+        return lambda: EVERY[name].answer(source.about(name, asked), asked)
 
     def run_of() -> Any:
         with engine.connect() as connection:
