@@ -104,8 +104,8 @@ def _restored(connection: Connection, asked: Asked) -> Chosen:
 
 def _corrected(connection: Connection, asked: Asked) -> Chosen:
     of = {last: disposal_id for disposal_id, last in _left_open(connection, Asked())}
-    waiting = connection.execute(_rows(among(_C.log_index, list(of)), _C.code == "hold_h-5")).scalars()
-    return _of([of[int(last)] for last in waiting])
+    waiting = connection.execute(_rows(among(_C.log_index, list(of)), _C.code == "hold_h-5"))
+    return _of([of[row.log_index] for row in waiting])
 
 
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:
