@@ -53,13 +53,24 @@ def install(points: Points) -> None:
     """Let every commit and every HTTP request of this process pass the points from now on."""
     _commits(points)
     _sockets(points)
-    sys.addaudithook(lambda event, arguments: _file(points, event, arguments))
+    sys.addaudithook(_Files(points))
 
 
-def _file(points: Points, event: str, arguments: tuple[Any, ...]) -> None:
-    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    if (writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir")) and "/crash-" in str(arguments[0]):
-        points.pass_(f"file {event} {os.path.basename(str(arguments[0]))}")
+class _Files:
+    """Counts what is done below a folder named `crash-…`, as Python's audit events tell of it beforehand."""
+
+    def __init__(self, points: Points) -> None:
+        self._points, self._clearing = points, False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if not writes and event not in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"):
+            return
+        ours = "/crash-" in str(arguments[0])
+        if event == "shutil.rmtree":
+            self._clearing = ours  # which goes on with names alone, relative to an open folder
+        elif ours or (self._clearing and event in ("os.remove", "os.rmdir")):
+            self._points.pass_(f"file {event} {os.path.basename(str(arguments[0]))}")
 
 
 def _commits(points: Points) -> None:

@@ -10,7 +10,6 @@ ordinal is killed, until a life ends without being killed.
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -28,14 +27,13 @@ from include.evidence.export import export
 from include.evidence.note import Signer
 from include.evidence.store import EvidenceStore
 from include.sandbox.servers import PostgresServer, S3Server
+from tests.crash.courses import EVERY, chosen
 from tests.crash.lives import Life, carried_out, living
 from tests.crash.nursery import Nursery
 from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.base import World
 from tests.processors.worlds.play import Stage, staged
 
-EVERY = os.environ.get("CRASH_POINTS") == "all"
-READS = ("GET", "HEAD")
 SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
 
 
@@ -61,20 +59,6 @@ def played() -> list[tuple[str, str]]:
         kind = kind_of(name)
         on = {kind.richest: None} | {a.on: None for a in kind.acts if a.on and not a.rare}
         found += [(name, variant) for variant in on]
-    return found
-
-
-def chosen(life: Life) -> list[int]:
-    """Return the ordinals (from 1) after which place and database differ from before, and the first of each kind."""
-    found, kinds = [], set()
-    for ordinal, point in enumerate(life.points, 1):
-        word, _, rest = point.partition(" ")
-        method = rest.partition(" ")[0]
-        kind = (word, method in READS if word in ("call", "sent", "replied") else method)
-        left_behind = word == "committed" or (word == "sent" and method not in READS)
-        if left_behind or kind not in kinds or EVERY:
-            found.append(ordinal)
-        kinds.add(kind)
     return found
 
 
@@ -117,7 +101,7 @@ def test_a_life_survives_being_killed_anywhere(
         with living(stage, make(stage, name, variant), nursery, rehearsal=rehearsal) as life:
             life.nights()
             ended_well(life, caplog.text, None)
-            usual, ordinals = carried_out(life.world), chosen(life)
+            usual, ordinals = carried_out(life.world), chosen(life.points)
             if variant != kind_of(name).richest and not EVERY:
                 ordinals = around_own_acts(life, life.world, ordinals)
     total = len(life.points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from include import database
 from include.accounts import Accounts, Identifiers
 from include.archive.staging import ArchiveKeys
 from include.connections import Connection, database_url
-from include.disposals import Context, advance_batch, locate_batch
+from include.disposals import Context, advance_batch, archiving, begin_run, locate_batch
 from include.evidence import export as exporting
 from include.evidence import log
 from include.evidence.note import Signer
@@ -143,6 +143,18 @@ SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
 def seal(books: Books) -> int:
     """Seal what is staged; return the size of the log."""
     return log.seal(engine_of(books.ours), EvidenceStore.of(books.store), SIGNER, now=datetime.now(UTC)).size
+
+
+def pack(books: Books) -> dict[str, int]:
+    """Pack what is staged."""
+    return archiving.pack_staged(books.context(), books.store)
+
+
+def lapse(books: Books, airflow_run_id: str) -> dict[str, int]:
+    """Destroy what is due in a run of its own, as `archive_disposal` does."""
+    context = books.context()
+    run_id = begin_run(context, airflow_run_id=airflow_run_id)
+    return archiving.lapse_due(replace(context, run_id=run_id), books.store)
 
 
 def export(books: Books, folder: str) -> int:
