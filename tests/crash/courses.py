@@ -8,14 +8,18 @@ the moment of a death, and what is compared at the end.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
 
+from sqlalchemy import Engine, select
+
+from include.database import entry
 from tests.crash.nursery import Nursery
 
 EVERY = os.environ.get("CRASH_POINTS") == "all"
@@ -93,11 +97,11 @@ class Scene(Protocol):
         """Remove the world."""
 
 
-def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]]) -> Counter[str]:
+def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]], *, words: Collection[str] = ()) -> Counter[str]:
     """Play a course undisturbed and once for every chosen point; return how often which kind of point was killed.
 
     `scenes(n)` makes `n` equal worlds. The first of them is played without a death, after one more that warms up the
-    nursery.
+    nursery. With `words` only points that begin with one of them are killed.
     """
     warm, undisturbed = scenes(2)
     rehearsed = Course(nursery)
@@ -108,7 +112,8 @@ def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]]) -> Count
     undisturbed.agree()
     expected = undisturbed.end()
     ordinals = thinned(course.points, chosen(course.points))
-    words: Counter[str] = Counter()
+    ordinals = [o for o in ordinals if not words or course.points[o - 1].startswith(tuple(words))]
+    killed_at: Counter[str] = Counter()
     wrong = []
     made = scenes(len(ordinals))
     for scene, ordinal in zip(made, ordinals, strict=True):
@@ -120,14 +125,20 @@ def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]]) -> Count
             assert found == expected, f"{_difference(expected, found)}"
         except AssertionError as error:
             wrong.append(f"killed at {killed.died}: {error}")
-        words[killed.died.partition(", ")[2].partition(" ")[0]] += bool(killed.died)
+        killed_at[killed.died.partition(", ")[2].partition(" ")[0]] += bool(killed.died)
     for scene in (warm, undisturbed, *made):
         scene.close()
-    print(f"{len(course.points)} points, killed at {words.total()}: {dict(words)}")
+    print(f"{len(course.points)} points, killed at {killed_at.total()}: {dict(killed_at)}")
     assert not wrong, "\n".join(wrong)
     # Writers of several threads pass their points in any order, and a shorter course ends before its last ones.
-    assert words.total() >= 0.9 * len(ordinals)
-    return words
+    assert killed_at.total() >= 0.9 * len(ordinals)
+    return killed_at
+
+
+def entries_in(engine: Engine) -> list[dict[str, Any]]:
+    """Return every entry of a database in the order they were recorded."""
+    with engine.connect() as connection:
+        return [json.loads(b) for b in connection.execute(select(entry.c.body).order_by(entry.c.entry_id)).scalars()]
 
 
 def _difference(expected: Any, found: Any) -> str:
