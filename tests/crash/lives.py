@@ -151,6 +151,21 @@ def carried_out(world: World) -> Counter[str]:
     return found
 
 
+def ended_well(life: Life, logged: str, usual: Counter[str] | None) -> None:
+    """Hold everything that must hold when a life is over."""
+    world = life.world
+    life.agree()
+    life.read_back_last()
+    assert not life.wrong, life.wrong
+    where = f"killed at {life.died}"
+    assert life.end() == world.variants[world.variant], f"{where}: ended as {life.end()}; heard {life.heard}"
+    assert not world.doubled(), f"{where}: {world.doubled()}"
+    for act in world.acts:
+        often, once = carried_out(world)[act.name], usual[act.name] if usual is not None else 10**6
+        assert act.again or often <= once, f"{where}: {act.name} {often} times, not {once}"
+    life.check(logged)
+
+
 @contextmanager
 def living(stage: Stage, world: World, nursery: Nursery, *, of: type[Life] = Life, **given: Any) -> Iterator[Life]:
     """Yield a life of one world's target, planned."""

@@ -28,7 +28,7 @@ from include.evidence.note import Signer
 from include.evidence.store import EvidenceStore
 from include.sandbox.servers import PostgresServer, S3Server
 from tests.crash.courses import EVERY, chosen
-from tests.crash.lives import Life, carried_out, living
+from tests.crash.lives import Life, carried_out, ended_well, living
 from tests.crash.nursery import Nursery
 from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.base import World
@@ -74,21 +74,6 @@ def around_own_acts(life: Life, world: World, ordinals: list[int]) -> list[int]:
         if near and ordinal in ordinals:
             found.append(ordinal)
     return found
-
-
-def ended_well(life: Life, logged: str, usual: Counter[str] | None) -> None:
-    """Hold everything that must hold when a life is over."""
-    world = life.world
-    life.agree()
-    life.read_back_last()
-    assert not life.wrong, life.wrong
-    where = f"killed at {life.died}"
-    assert life.end() == world.variants[world.variant], f"{where}: ended as {life.end()}; heard {life.heard}"
-    assert not world.doubled(), f"{where}: {world.doubled()}"
-    for act in world.acts:
-        often, once = carried_out(world)[act.name], usual[act.name] if usual is not None else 10**6
-        assert act.again or often <= once, f"{where}: {act.name} {often} times, not {once}"
-    life.check(logged)
 
 
 @pytest.mark.parametrize(("name", "variant"), played())
