@@ -19,10 +19,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from include.database import claim
-from include.outcomes import Outcome
 from include.sandbox.servers import PostgresServer, S3Server
 from tests.crash import work
-from tests.crash.lives import Life, carried_out, ended_well, living
+from tests.crash.lives import Life, carried_out, closed_once, ended_well, living
 from tests.crash.nursery import Ended, Nursery
 from tests.processors.worlds import make
 from tests.processors.worlds.play import Stage, staged
@@ -130,16 +129,6 @@ def usual_of(stage: Stage, name: str, workers: tuple[Nursery, Nursery]) -> Any:
             life.nights()
             usual = carried_out(life.world)
     return usual
-
-
-def closed_once(life: Life) -> None:
-    """The evidence says the end once, and intent before it."""
-    events = [e["event"] for e in life.entries()]
-    row = life.row()
-    assert row.closed_on is not None or Outcome(row.outcome) is Outcome.MANUAL_PENDING, life.end()
-    assert events.count(row.outcome) == 1, events
-    assert events.count("planned") <= 1
-    assert events.index("attempted") < events.index(row.outcome)
 
 
 @pytest.mark.parametrize("name", RACED)
