@@ -171,6 +171,19 @@ class Exports:
         pass
 
 
+class PeoplesExports(Exports):
+    """One log, exported with what people read, over an export without."""
+
+    def play(self, course: Course) -> None:
+        if not self.folder.exists():
+            work.export(self.small.books, str(self.folder))
+        course.do(work.export_for_people, self.large.books, str(self.folder))
+
+    def end(self) -> dict[str, Any]:
+        """Return what is the same in every workbook and report of one log: their names, and the bytes of the rest."""
+        return {k: v if k.endswith((".csv", ".jsonl")) else "" for k, v in super().end().items()}
+
+
 def test_an_export_killed_anywhere_is_whole_or_not_there(
     nursery: Nursery, postgres: PostgresServer, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -186,6 +199,14 @@ def test_an_export_killed_anywhere_is_whole_or_not_there(
 
     words = survive(nursery, scenes)
     assert words["file"] >= 20
+    peoples: list[Exports] = []
+
+    def with_more(count: int) -> Sequence[Exports]:
+        peoples.extend(PeoplesExports(*logs, tmp_path) for _ in range(count))
+        return peoples[-count:]
+
+    # Where the new folder takes the place of the old one, and in the middle of what people read.
+    survive(nursery, with_more, words=("file os.rename", "file open report", "file open ledger", "file open manifest"))
     folder = made[-1].folder
     verified = subprocess.run([sys.executable, folder / "verify.py", folder], capture_output=True, check=False)
     assert verified.returncode == 0, verified.stdout

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from include.disposals import Context, advance_batch, archiving, begin_run, loca
 from include.evidence import export as exporting
 from include.evidence import log
 from include.evidence.note import Signer
+from include.evidence.people import add_people_files
 from include.evidence.store import EvidenceStore
 from include.evidence.tags import SubjectTags
 from include.keys import LocalWrapper
@@ -187,6 +188,13 @@ def lapse(books: Books, airflow_run_id: str) -> dict[str, int]:
 def export(books: Books, folder: str) -> int:
     """Export the log."""
     return exporting.export(engine_of(books.ours), Path(folder), vkey=SIGNER.vkey, signer=SIGNER).size
+
+
+def export_for_people(books: Books, folder: str) -> int:
+    """Export the log with workbook, reports and a certificate."""
+    extras = partial(add_people_files, processors=("own_database",))
+    target, ours = Path(folder), engine_of(books.ours)
+    return exporting.export(ours, target, vkey=SIGNER.vkey, signer=SIGNER, extras=extras).size
 
 
 def export_on_a_full_disk(books: Books, folder: str) -> int:
