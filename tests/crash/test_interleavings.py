@@ -79,7 +79,10 @@ class World(RuleBasedStateMachine):
     postgres: ClassVar[PostgresServer]
     s3: ClassVar[S3Server]
 
-    @initialize()
+    def __init__(self) -> None:
+        super().__init__()
+        self.open()
+
     def open(self) -> None:
         self.name = f"machine_{uuid4().hex[:10]}"
         self.postgres.create_database(self.name, template="template_retention")
@@ -122,6 +125,12 @@ class World(RuleBasedStateMachine):
         self.process.point()
 
     # -- what happens ------------------------------------------------------------------------------------------------
+    @initialize()
+    def plan_some(self) -> None:
+        """Begin with one of each kind: due, due with nothing there, not due yet but looked at, and due later."""
+        for free_in, there, early in ((-2, True, False), (-1, False, False), (3, True, True), (2, True, False)):
+            self.plan(free_in, there, early)
+
     @rule(free_in=st.integers(-5, 6), there=st.booleans(), early=st.booleans())
     def plan(self, free_in: int, there: bool, early: bool) -> None:
         account = f"a{len(self.ids)}"
@@ -142,6 +151,12 @@ class World(RuleBasedStateMachine):
     def advance(self, back: int, owner: str, die_at: int | None) -> None:
         self._work(self.bench.advance, back, owner, die_at)
 
+    @rule(owner=st.sampled_from("ab"))
+    def night(self, owner: str) -> None:
+        """What one run does when nothing goes wrong."""
+        self._work(self.bench.locate, 0, owner, None)
+        self._work(self.bench.advance, 0, owner, None)
+
     def _work(self, job: Any, back: int, owner: str, die_at: int | None) -> None:
         """Do a task on everything, in a process that may die at a point; its run may be one of some days ago."""
         if not self.ids:
@@ -157,7 +172,7 @@ class World(RuleBasedStateMachine):
             self.process.left, self.process.dead = None, False
             self.engine.dispose()
 
-    @rule(number=st.integers(0, 9))
+    @rule(number=st.integers(0, 5))
     def hold(self, number: int) -> None:
         account = f"a{number}"
         if account in self.ids and account not in self.held:
@@ -215,7 +230,7 @@ class World(RuleBasedStateMachine):
     def state_and_evidence_agree_and_every_end_is_said_once(self) -> None:
         following = verify.Lives(whole=False)
         events: dict[str, list[str]] = {}
-        for number, one in enumerate(self.bench.entries() if hasattr(self, "bench") else ()):
+        for number, one in enumerate(self.bench.entries()):
             if "disposal_id" in one:
                 problem = following.follow(number, one)
                 assert problem is None, problem
@@ -227,7 +242,7 @@ class World(RuleBasedStateMachine):
             assert len(ends) == (1 if row.closed_on is not None else 0), f"{row.outcome} and {said}"
 
     def _rows(self) -> dict[str, Any]:
-        if not hasattr(self, "ids") or not self.ids:
+        if not self.ids:
             return {}
         with self.engine.connect() as connection:
             rows = {str(r.disposal_id): r for r in connection.execute(select(disposal))}
@@ -235,8 +250,6 @@ class World(RuleBasedStateMachine):
 
     # -- the end -----------------------------------------------------------------------------------------------------
     def teardown(self) -> None:
-        if not hasattr(self, "bench"):
-            return
         try:
             self._everything_ends()
             self._the_log_verifies()
