@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -60,7 +61,14 @@ def engine(postgres: PostgresServer) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """A real S3 server with the buckets `live`, `archive` and `evidence` (the last two with Object Lock)."""
+    """A real S3 server for the session (`s3_server`)."""
+    with s3_server() as server:
+        yield server
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Yield a real S3 server with the buckets `live`, `archive` and `evidence` (the last two with Object Lock)."""
     with temporary_folder("rt-s3-") as folder:
         server = S3Server(folder).start()
         server.create_bucket("live")

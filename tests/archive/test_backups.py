@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -26,8 +27,17 @@ from include.database import (
 )
 from include.errors import ArchiveError, DecisionRefused
 from include.keys import LocalWrapper
+from include.sandbox.servers import S3Server
 from tests.archive.conftest import TODAY, Desk, payment, short, wait_until
 from tests.archive.test_disposal import LATER, names_in
+from tests.conftest import s3_server
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """A server of its own: `recover` reads every object there is, and other tests leave some that are unfit."""
+    with s3_server() as server:
+        yield server
 
 
 def lose(desk: Desk) -> None:

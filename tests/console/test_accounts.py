@@ -255,7 +255,7 @@ def test_a_tag_opening_is_an_entry_of_the_log_with_role_and_tag(
     opened = [e for e in bench.entries() if e["event"] == "tag_opened"]
     assert {e["subject_tag"] for e in opened} == set(world.context.tags.all(person).values())
     assert {e["actor"]["role"] for e in opened} == {"compliance"}
-    assert person not in str(opened)
+    assert repr(person) not in str(opened)
 
 
 def test_where_look_ups_take_two_people_no_page_opens_a_tag(
