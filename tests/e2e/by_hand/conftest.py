@@ -95,6 +95,10 @@ class Rig:
         path = f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
         return client.patch(path, json={"chosen_options": [option], "params_input": more}).status_code
 
+    def state(self, run: str) -> str:
+        """Return the state of a run as it is now."""
+        return str(self.users["admin"].call("GET", f"/dags/{DAG}/dagRuns/{run}")["state"])
+
     def xcom(self, run: str, task: str) -> Any:
         """Return what a task returned."""
         path = f"/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
