@@ -30,6 +30,8 @@ def check_shape(path: Path, names: list[str]) -> None:
         assert isinstance(line["value"], float | int)
         assert line["value"] > 0
         assert line["unit"]
+        assert line["goal"]
+        assert line["met"] in (True, False)
         if line["baseline"] is not None:
             assert line["baseline"] > 0
             assert line["ratio"] > 0
