@@ -129,6 +129,7 @@ def _subjects(context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, Subje
         stored = {
             i: body for i, (kind, body) in locators.read(connection, context, list(rows)).items() if kind == "search"
         }
+        stored |= locators.end_users(connection, context, [i for i, r in rows.items() if r.subject_type == "end_user"])
         settled = settlements.of(connection, {r.account_id for r in rows.values()}, context.as_of)
     return {
         i: replace(subject_of(i, r, known.get(r.account_id), stored.get(i)), settled=settled.get(r.account_id, ()))

@@ -56,6 +56,19 @@ def save(
     )
 
 
+def end_users(connection: Connection, context: Context, disposal_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """Return the search keys of disposals about one end user, from whatever is stored of them: the customer's id of it.
+
+    It stands nowhere else, so what replaces a locator has to carry it on.
+    """
+    known = read(connection, context, disposal_ids) if disposal_ids else {}
+    return {
+        i: {"end_user": person}
+        for i, (_, body) in known.items()
+        if (person := body.get("end_user") or body.get("person"))
+    }
+
+
 def read(
     connection: Connection, context: Context, disposal_ids: Collection[str]
 ) -> dict[str, tuple[str, dict[str, Any]]]:

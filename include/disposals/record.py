@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, bindparam, delete, update
 
 from include.database import among, disposal, locator
-from include.disposals import tombstones
+from include.disposals import locators, tombstones
 from include.disposals.context import Context, Decision
 from include.evidence.entries import is_code, is_request_id
 from include.evidence.log import stage
@@ -155,9 +155,12 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
         [_values(rows[c.result.disposal_id], c) for c in changes],
     )  # fmt: skip
     tombstones.settle(connection, context, {c.result.disposal_id: c.result.outcome for c in changes if c.closed_on})
-    over = [UUID(c.result.disposal_id) for c in changes if c.closed_on is not None or c.result.code == STALE_LOCATOR]
+    stale = [c.result.disposal_id for c in changes if c.closed_on is None and c.result.code == STALE_LOCATOR]
+    lookup = locators.end_users(connection, context, [i for i in stale if rows[i].subject_type == "end_user"])
+    over = [UUID(i) for i in (*stale, *(c.result.disposal_id for c in changes if c.closed_on is not None))]
     if over:
         connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))
+    locators.save(connection, context, "search", lookup)
 
 
 def _repeats(row: Row[Any], change: Change) -> bool:

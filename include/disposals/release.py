@@ -61,13 +61,15 @@ def _link(
     end_user: str,
 ) -> int:
     mine: dict[UUID, PlannedDisposal] = {}
-    new = []
+    new, followed = [], list[UUID]()
     for one in planned:
         same = _doing(connection, row, one, list(requests.tags_of(context, row.account_id, end_user).values()))
         if same is None:
             new.append(one)
             continue
         mine[same.disposal_id] = one
+        if same.closed_on is None:
+            followed.append(same.disposal_id)
         if same.closed_on is None and same.outcome in ("planned", "blocked", "failed", "located", "archived"):
             # A second person approved this very disposal, so it no longer waits for the night's plan (the brake).
             connection.execute(
@@ -77,7 +79,9 @@ def _link(
             )
     stored = store_planned(connection, context, new, tag=row.subject_tag if end_user else None)
     if end_user:
-        locators.save(connection, context, "search", {str(i): {"end_user": end_user} for i in stored})
+        open_ = [str(i) for i in (*stored, *followed)]
+        found = {i for i, (kind, _) in locators.read(connection, context, open_).items() if kind == "found"}
+        locators.save(connection, context, "search", {i: {"end_user": end_user} for i in open_ if i not in found})
     mine |= dict(zip(stored, new, strict=True))
     for disposal_id, one in mine.items():
         shown = approved[previews.key_of(one)]

@@ -21,6 +21,7 @@ from include.errors import RetentionError
 from tests.bench.frame import TINY, Bench, Sizes
 from tests.bench.lines import LINES, chosen
 from tests.bench.picture import draw
+from tests.bench.registry import forget
 from tests.bench.rows import Row, machine, say, table
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +52,7 @@ def measure(only: str, sizes: Sizes, out: Path) -> list[Row]:
     say(f"{len(lines)} lines on {machine()['machine']}")
     rows, failed = list[Row](), list[str]()
     with ExitStack() as stack:
+        stack.callback(forget)
         bench = Bench(sizes, stack)
         for number, (name, line) in enumerate(lines.items(), 1):
             started = time.monotonic()

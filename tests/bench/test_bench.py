@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from include import processors
 from tests.bench.__main__ import measure
 from tests.bench.frame import TINY
 from tests.bench.lines import LINES, chosen
 from tests.bench.real import Place, Seen, parts
+from tests.bench.registry import PLACE
 from tests.bench.rows import Row, table
 from tests.bench.scale import binding, page
 
@@ -58,6 +60,7 @@ def test_the_lines_without_airflow_run_at_tiny_sizes(tmp_path: Path) -> None:
     check_shape(tmp_path / "bench.json", WITHOUT_AIRFLOW)
     assert (tmp_path / "bench.png").read_bytes()[:4] == b"\x89PNG"
     assert all(row.name in table(rows) for row in rows)
+    assert PLACE not in processors.names()
 
 
 def test_every_processor_is_reported_with_its_calls(tmp_path: Path) -> None:

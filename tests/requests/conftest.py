@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -152,6 +152,12 @@ class World:
 
     def carry(self, context: Context, row: Any) -> None:
         """Do what the DAG's groups do: locate everywhere, pack the archive, act everywhere."""
+        ids = self.locate(context)
+        pack_staged(context, self.stack.connections["archive_store"])
+        self.advance(context, ids)
+
+    def locate(self, context: Context) -> dict[str, list[str]]:
+        """Make the batches and locate them; return them by place."""
         assert context.run_id is not None
         accounts = database.connect(self.stack.connections["accounts_db"])
         ids = {n: make_batches(context, context.run_id, n, processors.load(n).batch_size) for n in processors.names()}
@@ -159,7 +165,12 @@ class World:
         for name, several in ids.items():
             for batch in several:
                 locate_batch(context, name, partial(self.site, context, name, accounts), batch, f"l-{name}", keys)
-        pack_staged(context, self.stack.connections["archive_store"])
+        accounts.dispose()
+        return ids
+
+    def advance(self, context: Context, ids: Mapping[str, list[str]]) -> None:
+        """Act on batches that were located."""
+        accounts = database.connect(self.stack.connections["accounts_db"])
         for name, several in ids.items():
             for batch in several:
                 advance_batch(context, self.site(context, name, accounts), batch, f"a-{name}")

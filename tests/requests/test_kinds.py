@@ -175,6 +175,30 @@ def test_an_end_user_whose_id_was_lost_reaches_nobody(world: World) -> None:
     assert [(i.outcome, i.code) for i in world.items(row)] == [("failed", "no_identifier")]
 
 
+def test_an_end_user_is_still_known_after_a_hold_came_between(world: World) -> None:
+    account = world.account("ended_lately_business")
+    one = next(p for p in world.made.people if p.account_id == account).dicts("end_user")[-1]
+    asked = Asked("end_user", DAY, end_user=one["external_id"], instruction=True)
+    context, row = world.register(account, asked)
+    world.approve(context, row)
+    release.release(context, row, world.plan(account, asked).disposals, end_user=asked.end_user)
+    batches = world.locate(context)
+    (item,) = world.items(row)
+    assert item.outcome == "located"
+    hold_id = holds.place(
+        context, account_id=account, kind="H-6", datasets=["end_user"], reason_code="court_order",
+        placed_by="operator:e-0001", review_due=DAY + timedelta(days=30),
+    )  # fmt: skip
+    before = world.dump()
+    world.advance(context, batches)
+    assert [i.outcome for i in world.items(row)] == ["blocked"]
+    assert changed(before, world.dump()) == {}
+    holds.release(context, hold_id, released_by="operator:e-0002")
+    world.carry(replace(context, as_of=DAY + timedelta(days=2)), row)
+    assert [i.outcome for i in world.items(row)] == ["confirmed_absent"]
+    assert [r["end_user_id"] for r in changed(before, world.dump())["end_user"]] == [one["end_user_id"]]
+
+
 def test_an_order_to_erase_takes_the_listed_records_alone(world: World) -> None:
     account = world.account("overpaid_and_staying")
     before = world.dump()
