@@ -9,7 +9,6 @@ pipe; at the point asked for the process kills itself with a real SIGKILL, after
     call GET /path     a request is about to be sent
     sent GET /path     it was sent and carried out; nothing of the answer was read
     replied GET /path  the answer was read, and nothing was done about it yet
-    file open a.csv    a file below a folder named `crash-…` is about to be opened for writing, renamed or removed
 
 A transaction that wrote nothing leaves nothing behind and is no point.
 """
@@ -21,7 +20,6 @@ import re
 import select
 import signal
 import socket
-import sys
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -53,13 +51,6 @@ def install(points: Points) -> None:
     """Let every commit and every HTTP request of this process pass the points from now on."""
     _commits(points)
     _sockets(points)
-    sys.addaudithook(lambda event, arguments: _file(points, event, arguments))
-
-
-def _file(points: Points, event: str, arguments: tuple[Any, ...]) -> None:
-    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    if (writes or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir")) and "/crash-" in str(arguments[0]):
-        points.pass_(f"file {event} {os.path.basename(str(arguments[0]))}")
 
 
 def _commits(points: Points) -> None:

@@ -104,37 +104,12 @@ def advance(task: Task) -> dict[str, int]:
         return advance_batch(context, task.processor(), task.batch_id, task.owner)
 
 
-class Nobody(Company):
-    """A company whose accounts are all gone."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-
-    def held_accounts(self, as_of: date) -> list[str]:
-        return []
-
-
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What archive and evidence tasks need: our database, a bucket, the business date and the run."""
+    """What evidence tasks need: our database and a bucket."""
 
     ours: Connection
     store: Connection
-    as_of: date
-    run_id: UUID | None = None
-
-    def context(self) -> Context:
-        """Return a context without accounts."""
-        return Context(
-            engine=engine_of(self.ours),
-            accounts=Nobody(),  # type: ignore[arg-type]
-            schedule=loaded(),
-            tags=SubjectTags({"2026": bytes(32)}),
-            wrapper=LocalWrapper(bytes(range(32))),
-            as_of=self.as_of,
-            run_id=self.run_id,
-            dag_id="nightly_retention",
-        )
 
 
 SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
