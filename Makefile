@@ -41,7 +41,8 @@ clean: stop
 	@rm -rf .local
 
 test: check-python $(VENV)/.installed
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not airflow"
+	@$(PY) -m pytest -m airflow
 	@$(PY) -m include.sandbox not-run
 
 bench: check-python $(VENV)/.installed

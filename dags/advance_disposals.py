@@ -3,6 +3,7 @@
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
 from include import tasks
+from include.tasks import runs
 
 DOC = """
 ### Advance disposals (파기 진행)
@@ -28,10 +29,10 @@ nothing new. When nothing is due it ends after its first task.
 )
 def advance_disposals() -> None:
     """Go on where earlier runs stopped."""
-    due = tasks.anything_due()
-    run = tasks.begin()
+    due = runs.anything_due()
+    run = runs.begin()
     due >> run
-    tasks.carry_through(run, start=run)
+    runs.carry_through(run, start=run)
 
 
 advance_disposals()

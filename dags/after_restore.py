@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import Param, dag
 
 from include import tasks
-from include.tasks import decision_forms, decisions
+from include.tasks import decision_forms, decisions, runs
 
 DOC = """
 ### After a restore (복구 후 재파기)
@@ -20,7 +20,7 @@ Places that cannot be listed (ad audiences, recordings, paper) are not restored 
 FORM: dict[str, Any] = {
     "processor": Param(
         "own_database", type="string", title="Restored place · 복구한 곳",
-        enum=tasks.places(),
+        enum=runs.places(),
     ),
     "restored_to": Param(
         type="string", format="date", title="Restore point · 복구 시점",
@@ -44,11 +44,11 @@ FORM: dict[str, Any] = {
 )
 def after_restore() -> None:
     """Find what is back, ask, carry out."""
-    run = tasks.begin()
+    run = runs.begin()
     released = decisions.gated(
         run, decision_forms.reapply(run, list(FORM)), subject="Erase again what a restore brought back? · 재파기"
     )
-    tasks.carry_through(run, start=released)
+    runs.carry_through(run, start=released)
 
 
 after_restore()

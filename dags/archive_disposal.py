@@ -3,6 +3,7 @@
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
 from include import tasks
+from include.tasks import runs
 
 DOC = """
 ### Archive disposal (분리보관 파기)
@@ -38,10 +39,10 @@ and a lock has not, the group is `retained(lock)` until the lock ends.
 )
 def archive_disposal() -> None:
     """Lapse, seal, export, report."""
-    run = tasks.begin()
-    lapsed = tasks.archive_lapse(run)
-    sealed = tasks.seal(run)
-    lapsed >> sealed >> tasks.export(run) >> tasks.archive_report(run)
+    run = runs.begin()
+    lapsed = runs.archive_lapse(run)
+    sealed = runs.seal(run)
+    lapsed >> sealed >> runs.export(run) >> runs.archive_report(run)
 
 
 archive_disposal()

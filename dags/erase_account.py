@@ -3,7 +3,7 @@
 from airflow.sdk import dag
 
 from include import tasks
-from include.tasks import request_form, requests, requests_end
+from include.tasks import request_form, requests, requests_end, runs
 
 DOC = """
 ### Erase one account (계정 파기)
@@ -47,7 +47,7 @@ def erase_account() -> None:
     asked = requests.ask_for_approval()
     requests.really(shown) >> asked
     released = requests.release(run, shown, asked.output)
-    tasks.carry_through(released, start=released, finish=requests_end.finish, judge=requests_end.judged)
+    runs.carry_through(released, start=released, finish=requests_end.finish, judge=requests_end.judged)
 
 
 erase_account()

@@ -3,7 +3,7 @@
 from airflow.sdk import CronTriggerTimetable, Param, dag
 
 from include import tasks
-from include.tasks import alerts, decisions
+from include.tasks import alerts, decisions, runs
 
 DOC = """
 ### Nightly retention (야간 파기)
@@ -54,9 +54,9 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
 )
 def nightly_retention() -> None:
     """Discover, brake, then carry everything due through its processors."""
-    run = tasks.begin()
-    released = decisions.brake(run, tasks.discover(run))
-    tasks.carry_through(run, start=released, finish=decisions.after_acts)
+    run = runs.begin()
+    released = decisions.brake(run, runs.discover(run))
+    runs.carry_through(run, start=released, finish=decisions.after_acts)
 
 
 nightly_retention()

@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import Param, dag
 
 from include import tasks
-from include.tasks import decision_forms, decisions
+from include.tasks import decision_forms, decisions, runs
 
 DOC = """
 ### Offboard a processor (수탁 계약 종료)
@@ -20,7 +20,7 @@ task `export`, the one certificate for the processor with the tags of its subjec
 every night's mail says how much is open and until when.
 """
 FORM: dict[str, Any] = {
-    "processor": Param(type="string", title="Processor · 수탁사", enum=tasks.places()),
+    "processor": Param(type="string", title="Processor · 수탁사", enum=runs.places()),
     "ended_on": Param(type="string", format="date", title="Contract ended on · 계약 종료일",
                       description="Its last day, which must be over. · 종료 다음 날부터 시작할 수 있습니다."),
     "as_of": Param(None, type=["null", "string"], format="date", title="Business date · 기준일"),
@@ -41,10 +41,10 @@ FORM: dict[str, Any] = {
 )
 def offboard_processor() -> None:
     """Plan, ask, carry out the first night's part."""
-    run = tasks.begin()
+    run = runs.begin()
     planned = decision_forms.end_contract(run, list(FORM))
     released = decisions.gated(run, planned, subject="Erase everything at this processor? · 수탁사 전체 파기")
-    tasks.carry_through(run, start=released)
+    runs.carry_through(run, start=released)
 
 
 offboard_processor()

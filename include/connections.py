@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,24 @@ class Connection:
             extra=found.extra_dejson,
             conn_type=found.conn_type or "",
         )
+
+    @classmethod
+    def from_environment(cls, name: str, *, else_: str = "") -> Connection:
+        """Return the connection of `AIRFLOW_CONN_<NAME>` in Airflow's JSON form, for a command outside any task.
+
+        Raises `ConfigurationError` where it is not set, with `else_` as another way out, or is not JSON.
+        """
+        variable = f"AIRFLOW_CONN_{name.upper()}"
+        text = os.environ.get(variable)
+        if not text:
+            raise ConfigurationError(
+                f"{variable} is not set. Export it as Airflow has it{else_ or ', then run this again'}."
+            )
+        try:
+            return cls.from_json(name, text)
+        except ValueError:
+            # The error would quote the text, and it holds secrets.
+            raise ConfigurationError(f"{variable} is not JSON. Export it in Airflow's JSON form.") from None
 
     @classmethod
     def from_json(cls, name: str, text: str) -> Connection:

@@ -17,9 +17,11 @@ LONGEST = 200
 """Characters; the longest value of a form is a subject tag of 64."""
 
 
-NO_PERSON = "(?!0[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]{5}$)(?![0-9]{6}-?[0-9]{7}$)"
-"""Begins a pattern that takes no telephone, business or resident registration number: what is typed into a form stays
-in Airflow's database."""
+NO_PERSON = (
+    "(?!([+]?82-?0?|0)[0-9]{1,2}-?[0-9]{3,4}-?[0-9]{4}$)(?![0-9]{3}-?[0-9]{2}-?[0-9]{5}$)(?![0-9]{6}-?[0-9]{7}$)"
+)
+"""Begins a pattern that takes no telephone (also not with Korea's country code), business or resident registration
+number: what is typed into a form stays in Airflow's database."""
 
 
 def check(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:

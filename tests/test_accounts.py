@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from include import database
 from include.accounts import Accounts
+from include.accounts.find import owners
 from include.connections import Connection
 from include.errors import ConfigurationError
 from include.policy import schedule as schedules
@@ -324,11 +325,14 @@ def test_identifiers_do_not_show_in_a_repr(accounts: Accounts) -> None:
 
 def test_two_accounts_behind_one_address_are_told(accounts: Accounts, made: company.Company) -> None:
     one, other = ids(made, "shared_email")[0], ids(made, "shared_email_live")[0]
-    assert accounts.sharing([one, other]) == {one: frozenset({other}), other: frozenset({one})}
+    email = accounts.identifiers([one])[one].emails[0]
+    assert owners(accounts, [email.swapcase()]) == {email.lower(): {one, other}}
 
 
 def test_an_address_of_ones_own_is_not_shared(accounts: Accounts) -> None:
-    assert accounts.sharing(["1", "10"]) == {}
+    for account_id, keys in accounts.identifiers(["1", "10"]).items():
+        found = owners(accounts, keys.emails)
+        assert set().union(*found.values()) == {account_id}
 
 
 # -- what can be wrong ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from sqlalchemy import Date, DateTime, Engine, MetaData, String, Table, Text, in
 
 from include import database
 from include.accounts import Accounts
-from include.accounts.find import Wanted, find
+from include.accounts.find import Wanted, find, owners
 from include.check import databases
 from include.connections import Connection
 from include.errors import ConfigurationError
@@ -149,7 +149,7 @@ QUESTIONS: dict[str, Callable[[Accounts, Schedule], Any]] = {
     "holds": lambda a, _: a.computed_holds(list(a.every())),
     "held": lambda a, _: a.held_accounts(AS_OF),
     "identifiers": lambda a, _: a.identifiers(list(a.every())),
-    "sharing": lambda a, _: a.sharing(list(a.every())),
+    "owners": lambda a, _: owners(a, [e for keys in a.identifiers(list(a.every())).values() for e in keys.emails]),
     "population": lambda a, _: a.population(AS_OF),
 }
 
@@ -195,9 +195,13 @@ def test_ids_compared_without_case_are_refused_loudly(mariadb: Kind, known: Acco
     accounts = _elsewhere(mariadb, known, schedule, "careless", partial(_copy, collation="utf8mb4_general_ci"))
     with accounts.engine.begin() as writing:
         writing.execute(text("SET foreign_key_checks = 0"))
-        writing.execute(text("UPDATE account SET account_id = 'Aa' WHERE account_id = :one"), {"one": _first(known)})
-    with pytest.raises(ConfigurationError, match="binary collation"):
-        accounts.facts(["aA"])
+        for name in ("account", "account_profile"):
+            statement = text(f"UPDATE {name} SET account_id = 'Aa' WHERE account_id = :one")
+            writing.execute(statement, {"one": _first(known)})
+    place = "account_profile.email"
+    for read in (accounts.facts, accounts.identifiers, lambda ids: accounts.address(*ids, place)):
+        with pytest.raises(ConfigurationError, match="binary collation"):
+            read(["aA"])
 
 
 @needs("mariadbd")
@@ -207,6 +211,21 @@ def test_a_column_of_times_is_refused_because_its_day_differs_by_place(
     accounts = _elsewhere(mariadb, known, schedule, "timed", partial(_copy, times=True))
     with pytest.raises(ConfigurationError, match="holds times"):
         accounts.facts(list(known.every()))
+
+
+@needs("mariadbd")
+@pytest.mark.parametrize("column_name", ["requested_on", "debt_cleared_on"])
+def test_a_single_column_of_times_in_the_register_is_refused_too(
+    column_name: str, mariadb: Kind, known: Accounts, schedule: Schedule
+) -> None:
+    accounts = _elsewhere(mariadb, known, schedule, f"timed_{column_name}", _copy)
+    register = accounts.tables.register_row
+    name = getattr(register, column_name)
+    with accounts.engine.begin() as writing:
+        writing.execute(text(f"ALTER TABLE {register.table} MODIFY {name} DATETIME NULL"))
+        writing.execute(text(f"UPDATE {register.table} SET {register.withheld} = 1, {name} = '2026-10-01 23:30:00'"))
+    with pytest.raises(ConfigurationError, match="holds times"):
+        accounts.facts(list(known.every())) and accounts.computed_holds(list(known.every()))
 
 
 def _elsewhere(

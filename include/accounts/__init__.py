@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -29,12 +28,11 @@ from sqlalchemy import (
     true,
     union,
 )
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from include.accounts.events import clock_dates, open_records, record_events, trigger_dates
-from include.accounts.sql import Asked, as_date, col, day, flag, snapshot
+from include.accounts.sql import Asked, as_date, col, day, flag, refusal, snapshot
 from include.accounts.tables import Held, Tables
-from include.errors import ConfigurationError
 from include.policy.facts import AccountFacts, Event, Hold, State, state_of
 from include.policy.planner import due_triggers
 
@@ -123,6 +121,7 @@ class Accounts:
                 .order_by(col(register.account))
             ).all()
             ended = {r.account: as_date(r.terminated_on, register.terminated_on) for r in rows}
+            asked = {r.account: as_date(r.requested_on, register.requested_on) for r in rows}
             events = self._events(connection, ids, ended)
             present = self._present(connection, ids)
         ids.refuse_others(ended, events, present)
@@ -132,10 +131,10 @@ class Accounts:
                 subject_type=row.subject_type,
                 consumer_like=bool(row.consumer_like),
                 state=state_of(
-                    requested_on=row.requested_on, withheld=bool(row.withheld), terminated_on=row.terminated_on
+                    requested_on=asked[row.account], withheld=bool(row.withheld), terminated_on=ended[row.account]
                 ),
-                requested_on=row.requested_on,
-                terminated_on=row.terminated_on,
+                requested_on=asked[row.account],
+                terminated_on=ended[row.account],
                 events=tuple(sorted(events[row.account], key=lambda e: (e.date, e.kind, e.offshore))),
                 present=frozenset(present[row.account]),
             )
@@ -272,8 +271,8 @@ class Accounts:
                     hold_id=f"withheld:{account_id}",
                     kind="H-4",
                     datasets=register.withheld_datasets,
-                    placed_on=requested_on,
-                    released_on=cleared_on,
+                    placed_on=as_date(requested_on, register.requested_on),
+                    released_on=as_date(cleared_on, register.debt_cleared_on),
                 ),
             )
 
@@ -291,6 +290,7 @@ class Accounts:
                 .where(ids.among(col(register.account)))
             ).scalars()
             found: dict[str, dict[str, list[str]]] = {i: defaultdict(list) for i in known}
+            ids.refuse_others(found)
             for kind in ("emails", "login_id", "name", "phones"):
                 for place in getattr(places, kind):
                     for account_id, value in self._values(connection, place, ids):
@@ -310,30 +310,9 @@ class Accounts:
         """Return the first value of `table.column` of an account, or None: where a notice is sent to."""
         asked = Asked.of(self.engine, [account_id])
         with self._opened() as connection:
-            values = sorted(str(value) for _, value in self._values(connection, place, asked))
-        return values[0] if values else None
-
-    def sharing(self, account_ids: Collection[str]) -> dict[str, frozenset[str]]:
-        """Return, for accounts whose e-mail another account also uses (in any case), those other accounts."""
-        own = self.identifiers(account_ids)
-        asked = Asked.of(self.engine, {e.lower() for i in own.values() for e in i.emails})
-        users: dict[str, set[str]] = defaultdict(set)
-        with self._opened() as connection:
-            for place in self.tables.identifiers.emails:
-                name, _, value = place.partition(".")
-                account = self._account_column(name)
-                rows = connection.execute(
-                    select(col(account), func.lower(col(value)))
-                    .select_from(self._table(name))
-                    .where(asked.among(func.lower(col(value))))
-                )
-                for account_id, email in rows:
-                    users[email].add(account_id)
-        shared = {
-            account_id: frozenset(o for e in keys.emails for o in users[e.lower()] if o != account_id)
-            for account_id, keys in own.items()
-        }
-        return {account_id: others for account_id, others in shared.items() if others}
+            rows = list(self._values(connection, place, asked))
+        asked.refuse_others({account for account, _ in rows})
+        return min((str(value) for _, value in rows), default=None)
 
     def _values(self, connection: Connection, place: str, ids: Asked) -> Iterable[Any]:
         name, _, value = place.partition(".")
@@ -382,32 +361,3 @@ def filled(action: str, columns: tuple[str, ...]) -> ColumnElement[bool]:
     if action != "null_columns":
         return true()
     return not_(and_(*(col(c).is_(None) for c in columns)))
-
-
-def refusal(name: str, error: DBAPIError) -> ConfigurationError:
-    """Return what is wrong with a connection in words of ours: a database quotes the values it was given."""
-    if not isinstance(error.orig, psycopg.Error):
-        first = next(iter(error.orig.args), "") if error.orig else ""  # never more: the rest may quote a value
-        number = f" (its code {first})" if isinstance(first, int) else ""
-        return ConfigurationError(
-            f"Connection {name}: the database does not answer, or refuses a table, a column or a right that the "
-            f"schedule declares{number}. Start it, or correct the connection or processors.own_database.settings."
-        )
-    code = getattr(error.orig, "sqlstate", None) or ""
-    if isinstance(error, OperationalError) or error.connection_invalidated:
-        return ConfigurationError(
-            f"Connection {name}: the database does not answer. Start it, or correct the connection."
-        )
-    words = {
-        "42P01": "a table that the schedule declares is missing",
-        "42703": "a column that the schedule declares is missing",
-        "42501": "the right to read a table is missing",
-        "3F000": "the schema that the schedule declares is missing",
-    }
-    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
-    # For these codes PostgreSQL quotes names of tables and columns only, never a value.
-    what = f" ({primary})" if code in words and primary else ""
-    return ConfigurationError(
-        f"Connection {name}: {words.get(code, f'the database refuses with SQLSTATE {code}')}{what}. "
-        "Correct processors.own_database.settings in the schedule, or the database."
-    )

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     literal,
     text,
 )
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -156,3 +158,32 @@ def newest_of(columns: list[ColumnClause[date]]) -> ColumnElement[date]:
     for other in columns[1:]:
         found = case((found.is_(None), other), (other.is_(None), found), (found >= other, found), else_=other)
     return found
+
+
+def refusal(name: str, error: DBAPIError) -> ConfigurationError:
+    """Return what is wrong with a connection in words of ours: a database quotes the values it was given."""
+    if not isinstance(error.orig, psycopg.Error):
+        first = next(iter(error.orig.args), "") if error.orig else ""  # never more: the rest may quote a value
+        number = f" (its code {first})" if isinstance(first, int) else ""
+        return ConfigurationError(
+            f"Connection {name}: the database does not answer, or refuses a table, a column or a right that the "
+            f"schedule declares{number}. Start it, or correct the connection or processors.own_database.settings."
+        )
+    code = getattr(error.orig, "sqlstate", None) or ""
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return ConfigurationError(
+            f"Connection {name}: the database does not answer. Start it, or correct the connection."
+        )
+    words = {
+        "42P01": "a table that the schedule declares is missing",
+        "42703": "a column that the schedule declares is missing",
+        "42501": "the right to read a table is missing",
+        "3F000": "the schema that the schedule declares is missing",
+    }
+    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None) or ""
+    # For these codes PostgreSQL quotes names of tables and columns only, never a value.
+    what = f" ({primary})" if code in words and primary else ""
+    return ConfigurationError(
+        f"Connection {name}: {words.get(code, f'the database refuses with SQLSTATE {code}')}{what}. "
+        "Correct processors.own_database.settings in the schedule, or the database."
+    )

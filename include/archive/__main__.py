@@ -7,7 +7,6 @@ Reads `AIRFLOW_CONN_RETENTION_DB`, `AIRFLOW_CONN_ARCHIVE_STORE`, `AIRFLOW_CONN_A
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections import Counter
@@ -30,7 +29,7 @@ from include.archive.keyring import ArchiveKeys
 from include.archive.retrieval import PURPOSES, READERS, retrieve, same_name
 from include.archive.store import ArchiveStore
 from include.connections import Connection
-from include.errors import ConfigurationError, DecisionRefused, RetentionError
+from include.errors import DecisionRefused, RetentionError
 from include.evidence.log import stage
 from include.policy import schedule as schedules
 
@@ -64,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         desk = Desk(
-            database.connect(_connection("retention_db")),
-            ArchiveStore.of(_connection("archive_store")),
-            ArchiveKeys.of(keys.wrapper(_connection("archive_kek"))),
+            database.connect(Connection.from_environment("retention_db")),
+            ArchiveStore.of(Connection.from_environment("archive_store")),
+            ArchiveKeys.of(keys.wrapper(Connection.from_environment("archive_kek"))),
             schedules.load(os.environ.get("RETENTION_SCHEDULE") or None),
             asked.as_of,
         )
@@ -182,7 +181,7 @@ def _crypto_erase(desk: Desk, asked: argparse.Namespace) -> int:
     if same_name(asked.approver) == same_name(asked.reader):
         raise DecisionRefused("Destroying keys needs a second person: name an approver who is not you.")
     company = accounts.Accounts(
-        database.connect(_connection("accounts_db")), desk.schedule.processors["own_database"].settings
+        database.connect(Connection.from_environment("accounts_db")), desk.schedule.processors["own_database"].settings
     )
     days = desk.schedule.settings.archive.key_backup_days
     count = crypto_erase(
@@ -215,17 +214,6 @@ def _people(asked: argparse.Namespace) -> dict[str, Any]:
         "actor": {"role": asked.role, "pseudonym": asked.reader},
         "approver": {"role": "approver", "pseudonym": asked.approver},
     }
-
-
-def _connection(name: str) -> Connection:
-    variable = f"AIRFLOW_CONN_{name.upper()}"
-    text = os.environ.get(variable)
-    if not text:
-        raise ConfigurationError(f"{variable} is not set. Export it as Airflow has it, then run this again.")
-    try:
-        return Connection.from_json(name, text)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{variable} is not JSON. Export it in Airflow's JSON form.") from error
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from sqlalchemy import Engine, delete, false, table, text
 from sqlalchemy.exc import DBAPIError
 
 from include import accounts, database
+from include.accounts.find import owners
+from include.accounts.sql import refusal
 from include.check import Line, Setup, State, have, tried
 from include.disposals import guards
 from include.errors import ConfigurationError
@@ -71,7 +73,7 @@ def opened(engine: Engine, name: str) -> Iterator[Session]:
                 session.execute(text("SET TRANSACTION READ ONLY"))
             yield session
     except DBAPIError as error:
-        raise accounts.refusal(name, error) from None
+        raise refusal(name, error) from None
 
 
 def _answers(engine: Engine, name: str) -> str:
@@ -162,7 +164,7 @@ def _reads(engine: Engine, setup: Setup, settings: Any) -> str:
     read.facts([NOBODY])
     read.computed_holds([NOBODY])
     read.identifiers([NOBODY])
-    read.sharing([NOBODY])
+    owners(read, [NOBODY])
     return f"{sum(read.population(setup.today).values())} accounts"
 
 

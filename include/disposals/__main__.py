@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from include import database, keys, processors
 from include.accounts import Accounts
+from include.connections import Connection
 from include.disposals import approving, guards, resurfacing, stopping
 from include.disposals import commands as reading
 from include.disposals.approvals import Staff, staff
-from include.disposals.commands import connection as _connection
-from include.disposals.context import Context, Decision
 from include.disposals.finding import look_up
 from include.disposals.holds import open_holds
 from include.disposals.manual import Proof, answer, open_orders
@@ -111,21 +108,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _decision() -> Decision:
-    today = datetime.now(ZoneInfo("Asia/Seoul")).date()
-    return Decision(database.connect(_connection("retention_db")), reading.governing(), today)
-
-
 def _who(arguments: Arguments) -> str:
     return f"{arguments.role}:{arguments.pseudonym}"
 
 
 def _person(arguments: Arguments) -> Staff:
-    return staff(arguments.login, arguments.role, keys.wrapper(_connection("archive_kek")))
+    return staff(arguments.login, arguments.role, keys.wrapper(Connection.from_environment("archive_kek")))
 
 
 def _approve_schedule(arguments: Arguments) -> str:
-    decision = _decision()
+    decision = reading.decision()
     notice = approving.Notice(
         change=arguments.change,
         sent_on=arguments.notice_sent_on,
@@ -136,12 +128,12 @@ def _approve_schedule(arguments: Arguments) -> str:
 
 
 def _find(arguments: Arguments) -> str:
-    decision = _decision()
+    decision = reading.decision()
     settings = decision.schedule.processors["own_database"].settings
     found = look_up(
         decision.engine,
-        Accounts(database.connect(_connection("accounts_db")), settings),
-        SubjectTags(keys.epochs(_connection("evidence_tags"))),
+        Accounts(database.connect(Connection.from_environment("accounts_db")), settings),
+        SubjectTags(keys.epochs(Connection.from_environment("evidence_tags"))),
         text=sys.stdin.read(4096),
         by=Person.parse(_who(arguments)),
         on=decision.as_of,
@@ -150,7 +142,7 @@ def _find(arguments: Arguments) -> str:
 
 
 def _stop(arguments: Arguments) -> str:
-    stop_id = stopping.set_stop(_decision(), reason_code=arguments.reason, set_by=_who(arguments))
+    stop_id = stopping.set_stop(reading.decision(), reason_code=arguments.reason, set_by=_who(arguments))
     return (
         f"Stopped ({stop_id}): every act is refused before its next call until a second person releases it.\n"
         f"{_status(arguments)}"
@@ -158,30 +150,30 @@ def _stop(arguments: Arguments) -> str:
 
 
 def _ask_release(arguments: Arguments) -> str:
-    asked = stopping.ask_release(_decision(), by=_person(arguments), expires=datetime.now(UTC) + DAY)
+    asked = stopping.ask_release(reading.decision(), by=_person(arguments), expires=datetime.now(UTC) + DAY)
     return f"Asked. A second person releases it with: release-stop --approval {asked} --login … --role …"
 
 
 def _release(arguments: Arguments) -> str:
-    stopping.decide_release(_decision(), arguments.approval, by=_person(arguments), approved=True)
+    stopping.decide_release(reading.decision(), arguments.approval, by=_person(arguments), approved=True)
     return "The stop is released."
 
 
 def _assess(arguments: Arguments) -> str:
-    stopping.assess(_decision(), arguments.stop_id, finding=arguments.finding, by=_who(arguments))
+    stopping.assess(reading.decision(), arguments.stop_id, finding=arguments.finding, by=_who(arguments))
     return "The breach clock of this stop has ended."
 
 
 def _cpo_check(arguments: Arguments) -> str:
     found = approving.sign_ledger(
-        _decision(), month=arguments.month, role=arguments.role, pseudonym=arguments.pseudonym
+        reading.decision(), month=arguments.month, role=arguments.role, pseudonym=arguments.pseudonym
     )
     told = ", ".join(f"{code} {n}" for code, n in found.items())
     return f"The ledger of {arguments.month} is signed with: {told}."
 
 
 def _tonight(_arguments: Arguments) -> str:
-    with _context() as context:
+    with reading.opened() as context:
         found = tonight(context)
         rules = context.schedule.rules
     lines = [
@@ -193,7 +185,7 @@ def _tonight(_arguments: Arguments) -> str:
 
 
 def _holds(_arguments: Arguments) -> str:
-    with _decision().engine.connect() as connection:
+    with reading.decision().engine.connect() as connection:
         rows = open_holds(connection)
     return (
         "\n".join(
@@ -204,7 +196,7 @@ def _holds(_arguments: Arguments) -> str:
 
 
 def _manual(_arguments: Arguments) -> str:
-    with _decision().engine.connect() as connection:
+    with reading.decision().engine.connect() as connection:
         orders = open_orders(connection)
     told: list[str] = []
     for order in orders:
@@ -220,52 +212,35 @@ def _manual(_arguments: Arguments) -> str:
 
 def _answer(arguments: Arguments) -> str:
     proof = Proof(arguments.reference, arguments.done_on, arguments.method, arguments.executor, arguments.witness)
-    with _context() as context:
+    with reading.opened() as context:
         site = processors.Site(
-            _connection("accounts_db"), context.schedule.processors["paper"].settings, context.as_of,
-            accounts=database.connect(_connection("accounts_db")),
+            Connection.from_environment("accounts_db"), context.schedule.processors["paper"].settings, context.as_of,
+            accounts=database.connect(Connection.from_environment("accounts_db")),
         )  # fmt: skip
         connect = (lambda: processors.load("paper")(site)) if arguments.method in ("shred", "incinerate") else None
         closed = answer(context, arguments.order, proof, by=_who(arguments), connect=connect)
     return f"{closed} disposals attested."
 
 
-@contextmanager
-def _context() -> Iterator[Context]:
-    decision = _decision()
-    accounts = database.connect(_connection("accounts_db"))
-    try:
-        yield Context(
-            engine=decision.engine,
-            accounts=Accounts(accounts, decision.schedule.processors["own_database"].settings),
-            schedule=decision.schedule,
-            tags=SubjectTags(keys.epochs(_connection("evidence_tags"))),
-            wrapper=keys.wrapper(_connection("archive_kek")),
-            as_of=decision.as_of,
-        )
-    finally:
-        accounts.dispose()
-
-
 def _look_again(arguments: Arguments) -> str:
-    count = look_again(_decision(), processor=arguments.processor, code=arguments.code, by=_who(arguments))
+    count = look_again(reading.decision(), processor=arguments.processor, code=arguments.code, by=_who(arguments))
     return f"{count} disposals are due again; the next run takes them up."
 
 
 def _sightings(_arguments: Arguments) -> str:
-    with _decision().engine.connect() as connection:
+    with reading.decision().engine.connect() as connection:
         rows = resurfacing.undecided(connection)
     return "\n".join(f"{r.sighting_id}  {r.processor}, by {r.kind}, seen {r.seen_on}" for r in rows) or "Nobody."
 
 
 def _decide(arguments: Arguments) -> str:
     new = arguments.who == "new_person"
-    resurfacing.decide(_decision(), arguments.sighting, new_person=new, by=_who(arguments))
+    resurfacing.decide(reading.decision(), arguments.sighting, new_person=new, by=_who(arguments))
     return "Kept in mind: not asked again." if new else "Start erase_account for the account; this case is closed."
 
 
 def _status(arguments: Arguments) -> str:
-    now, decision = datetime.now(UTC), _decision()
+    now, decision = datetime.now(UTC), reading.decision()
     with decision.engine.connect() as connection:
         standing, clocks = stopping.current(connection), stopping.clocks(connection)
         approved = guards.approved_versions(connection).get(decision.schedule.sha256, False)

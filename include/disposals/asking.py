@@ -15,7 +15,6 @@ from include import keys
 from include.connections import Connection
 from include.database import schedule_version
 from include.disposals.reporting import rules, schedules_in
-from include.errors import ConfigurationError
 from include.policy import schedule as schedules
 from include.policy.schedule import Schedule
 
@@ -24,12 +23,7 @@ SEOUL = timezone(timedelta(hours=9))
 
 def tags_connection() -> Connection:
     """Return the connection `evidence_tags`, from the environment as Airflow has it."""
-    text = os.environ.get("AIRFLOW_CONN_EVIDENCE_TAGS")
-    if not text:
-        raise ConfigurationError(
-            "AIRFLOW_CONN_EVIDENCE_TAGS is not set. Export it as Airflow has it, or name a folder of key files, --keys."
-        )
-    return Connection.from_json("evidence_tags", text)
+    return Connection.from_environment("evidence_tags", else_=", or name a folder of key files, --keys")
 
 
 def tag_keys() -> dict[str, bytes]:

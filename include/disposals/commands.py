@@ -4,37 +4,57 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from include import database, keys
+from include.accounts import Accounts
 from include.connections import Connection
+from include.disposals.asking import in_force
+from include.disposals.context import Context, Decision
 from include.disposals.handing_over import hand_over
 from include.disposals.simulation import current_difference
 from include.errors import ConfigurationError
 from include.evidence.lookups import Person
+from include.evidence.tags import SubjectTags
 from include.policy import schedule
 
 Add = Callable[..., ArgumentParser]
-
-
-def connection(name: str) -> Connection:
-    """Return a connection from `AIRFLOW_CONN_…`, or say that it is not set."""
-    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
-    if not text:
-        raise ConfigurationError(
-            f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it, then run this again."
-        )
-    return Connection.from_json(name, text)
 
 
 def governing() -> schedule.Schedule:
     """Return the schedule RETENTION_SCHEDULE names, or the packaged one."""
     path = os.environ.get("RETENTION_SCHEDULE")
     return schedule.load(Path(path) if path else None)
+
+
+def decision(*, approved: bool = False) -> Decision:
+    """Return what a person's decision needs; `approved` is the schedule in force, whatever file is named here."""
+    engine = database.connect(Connection.from_environment("retention_db"))
+    today = datetime.now(ZoneInfo("Asia/Seoul")).date()
+    return Decision(engine, in_force(engine) if approved else governing(), today)
+
+
+@contextmanager
+def opened(*, approved: bool = False) -> Iterator[Context]:
+    """Yield what reading the accounts, tags and locators needs beside it."""
+    given = decision(approved=approved)
+    accounts = database.connect(Connection.from_environment("accounts_db"))
+    try:
+        yield Context(
+            engine=given.engine,
+            accounts=Accounts(accounts, given.schedule.processors["own_database"].settings),
+            schedule=given.schedule,
+            tags=SubjectTags(keys.epochs(Connection.from_environment("evidence_tags"))),
+            wrapper=keys.wrapper(Connection.from_environment("archive_kek")),
+            as_of=given.as_of,
+        )
+    finally:
+        accounts.dispose()
 
 
 def add_simulate(command: ArgumentParser) -> None:
@@ -62,9 +82,8 @@ def _simulate(given: Namespace) -> str:
 def _vendor_request(given: Namespace) -> str:
     if given.out and given.out.exists():
         raise ConfigurationError(f"{given.out} is there already. Nothing was read; name a new file.")
-    engine = database.connect(connection("retention_db"))
-    wrapper = keys.wrapper(connection("archive_kek"))
-    text = hand_over(engine, wrapper, governing(), given.request, by=Person(given.role, given.pseudonym))
+    with opened(approved=True) as context:
+        text = hand_over(context, given.request, by=Person(given.role, given.pseudonym))
     if not given.out:
         return text
     with os.fdopen(os.open(given.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

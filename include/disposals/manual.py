@@ -27,6 +27,7 @@ from include.disposals.context import Context
 from include.disposals.record import Change, apply, base_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
+from include.forms import NO_PERSON
 from include.outcomes import Outcome
 from include.processors import ProcessorContract, Result, Work
 from include.processors._manual import ATTESTED, READ_AGAIN, REQUESTS, ManualRequest
@@ -36,7 +37,6 @@ ASKED = frozenset({Outcome.MANUAL_PENDING, Outcome.EXPIRES_BY_PROCESSOR, Outcome
 DUE_DAYS = timedelta(days=5)
 PERSON = re.compile(r"[a-z][a-z_]{1,39}:e-[a-z0-9]{1,20}")
 """A role and a pseudonym, `records_office:e-0012`."""
-TELEPHONE = re.compile(r"\+?0?\d{1,3}-?\d{3,4}-\d{4}")
 Connect = Callable[[], ProcessorContract]
 
 
@@ -251,8 +251,8 @@ def _check(context: Context, order: Row[Any], kind: ManualRequest, proof: Proof,
         problem = f"the method is one of {', '.join(kind.methods)}"
     elif not re.fullmatch(kind.reference, proof.reference) or not re.search(r"\d", proof.reference):
         problem = f"the reference number has the form {kind.reference}"
-    elif TELEPHONE.fullmatch(proof.reference):
-        problem = "the reference number looks like a telephone number"
+    elif not re.match(NO_PERSON, proof.reference):
+        problem = "the reference number looks like a telephone, business or resident registration number"
     elif not order.made_on <= proof.done_on <= context.as_of:
         problem = f"the date lies between {order.made_on}, when it was asked for, and {context.as_of}"
     elif not all(PERSON.fullmatch(p) for p in (proof.executor, by, *([proof.witness] if proof.witness else []))):

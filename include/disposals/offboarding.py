@@ -41,7 +41,10 @@ EVENT = "processor_contract_ended"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How far the end of a contract has come. `estimated_end` is the night of the last subject, by the quota."""
+    """How far the end of a contract has come. `estimated_end` is the night of the last subject, by the quota.
+
+    One that is not `planned` was cut off while it was; starting it again adds the rest.
+    """
 
     offboarding_id: UUID
     processor: str
@@ -51,6 +54,7 @@ class Ending:
     a_night: int
     estimated_end: date
     closed_on: date | None
+    planned: bool
 
 
 def subjects_a_night(quotas: Sequence[Quota], *, share: float, calls: int) -> int:
@@ -167,7 +171,7 @@ def standing(context: Context, processor: str, ended_on: date) -> Ending:
         ).scalar_one()
     return Ending(
         row.offboarding_id, processor, ended_on, row.subjects, left, row.a_night,
-        row.estimated_end or row.first_night, row.closed_on,
+        row.estimated_end or row.first_night, row.closed_on, row.estimated_end is not None,
     )  # fmt: skip
 
 
@@ -184,11 +188,7 @@ def open_endings(context: Context) -> list[Ending]:
 
 def close_finished(context: Context) -> list[Ending]:
     """Write `processor_ended` with its counts for every ended contract with nothing left open; return those."""
-    with context.engine.connect() as connection:
-        # One whose planning was cut off has no end yet: starting it again adds the rest first.
-        whole = select(offboarding.c.offboarding_id).where(offboarding.c.estimated_end.is_not(None))
-        planned = set(connection.execute(whole).scalars())
-    done = [e for e in open_endings(context) if not e.open and e.offboarding_id in planned]
+    done = [e for e in open_endings(context) if e.planned and not e.open]
     for ending in done:
         with context.engine.begin() as connection:
             first = connection.execute(
@@ -206,3 +206,10 @@ def close_finished(context: Context) -> list[Ending]:
                 entry = base_entry(context, "processor_ended") | {"processor": ending.processor, "counts": counts}
                 stage(connection, [entry | {"until": ending.ended_on.isoformat()}])
     return done
+
+
+def uncertified(context: Context) -> int:
+    """Return how many ended contracts with nothing left there have no certificate yet."""
+    wanted = select(func.count()).where(offboarding.c.closed_on.is_not(None), offboarding.c.certificate.is_(None))
+    with context.engine.connect() as connection:
+        return connection.execute(wanted).scalar_one()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from include import database, keys
 from include.connections import Connection
 from include.database import disposal
 from include.disposals import locators
-from include.errors import ConfigurationError, RetentionError
+from include.errors import RetentionError
 from include.keys import Wrapper
 from include.outcomes import Outcome
 from include.processors._paper_orders import HEADER, BoxOrder, as_rows, by_box
@@ -55,20 +54,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
     try:
-        found = orders(database.connect(_connection("retention_db")), keys.wrapper(_connection("archive_kek")))
+        engine = database.connect(Connection.from_environment("retention_db"))
+        found = orders(engine, keys.wrapper(Connection.from_environment("archive_kek")))
         write(arguments.out, found)
     except RetentionError as error:
         sys.exit(str(error))
     sys.stdout.write(f"{len(found)} orders, {sum(len(o.papers) for o in found)} papers: {arguments.out}\n")
-
-
-def _connection(name: str) -> Connection:
-    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
-    if not text:
-        raise ConfigurationError(
-            f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it, then try again."
-        )
-    return Connection.from_json(name, text)
 
 
 if __name__ == "__main__":

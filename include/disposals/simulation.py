@@ -5,7 +5,6 @@ Reads `accounts_db` and, for the holds people placed, `retention_db` from `AIRFL
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
@@ -16,7 +15,6 @@ from sqlalchemy import Engine
 from include import accounts, database
 from include.connections import Connection
 from include.disposals import holds
-from include.errors import ConfigurationError
 from include.policy.facts import AccountFacts, Hold
 from include.policy.schedule import Schedule
 from include.policy.simulation import Difference, Move, difference
@@ -32,7 +30,9 @@ def current_difference(old: Schedule, new: Schedule, as_of: date, *, every_day: 
     Of each rule at each place the first `SHOWN` moved days are listed, or all with `every_day`.
     """
     with ExitStack() as stack:
-        companys, ours = _engine("accounts_db"), _engine("retention_db")
+        companys, ours = (
+            database.connect(Connection.from_environment(name)) for name in ("accounts_db", "retention_db")
+        )
         stack.callback(companys.dispose)
         stack.callback(ours.dispose)
         found = difference(population(companys, ours, new), old, new, as_of)
@@ -53,13 +53,6 @@ def held_population(reader: accounts.Accounts, ours: Engine) -> Iterator[tuple[A
             placed = holds.placed(connection, chunk)
         for facts in reader.facts(chunk):
             yield facts, [*computed.get(facts.account_id, []), *placed.get(facts.account_id, [])]
-
-
-def _engine(name: str) -> Engine:
-    text = os.environ.get(f"AIRFLOW_CONN_{name.upper()}")
-    if not text:
-        raise ConfigurationError(f"AIRFLOW_CONN_{name.upper()} is not set. Export it as Airflow has it.")
-    return database.connect(Connection.from_json(name, text))
 
 
 def _told(found: Difference, old: Schedule, new: Schedule, as_of: date) -> list[str]:

@@ -118,10 +118,7 @@ def _source(folder: Path | None) -> Source:
 
 
 def _engine() -> Any:
-    text = os.environ.get("AIRFLOW_CONN_RETENTION_DB")
-    if not text:
-        raise ConfigurationError("Name an export with --folder, or set AIRFLOW_CONN_RETENTION_DB as Airflow has it.")
-    return connect(Connection.from_json("retention_db", text))
+    return connect(Connection.from_environment("retention_db", else_=", or name an export with --folder"))
 
 
 def _asked(source: Source, options: argparse.Namespace, stdin: Any) -> Asked:

@@ -41,12 +41,7 @@ def _import(file: Path, *, only_check: bool) -> str:
     papers = _paper_import.parse(content, categories={c for named in section.datasets.values() for c in named})
     if only_check:
         return f"{len(papers)} papers in {len({p.box for p in papers})} boxes: the file is right, nothing was written."
-    text = os.environ.get("AIRFLOW_CONN_ACCOUNTS_DB")
-    if not text:
-        raise ConfigurationError(
-            "AIRFLOW_CONN_ACCOUNTS_DB is not set. Export it as Airflow has it, then run this again."
-        )
-    engine = database.connect(Connection.from_json("accounts_db", text))
+    engine = database.connect(Connection.from_environment("accounts_db"))
     name = str(section.settings.get("register_table", "paper_register"))
     done = _paper_import.store(engine, papers, name=name)
     return f"{done.new} papers added, {done.moved} moved, {done.same} known already."

@@ -96,7 +96,7 @@ def conclude() -> str:
 
 
 def _today() -> str:
-    return str(tasks._business_date().isoformat())
+    return str(tasks.business_date().isoformat())
 
 
 @task(task_id="forget_ids")

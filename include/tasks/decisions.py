@@ -53,9 +53,9 @@ def answer_until(now: datetime) -> datetime:
 
     What is asked with less than an hour left has until the night after, because the next run waits while this one does.
     """
-    from include.tasks import _schedule
+    from include.tasks import configured_schedule
 
-    before = timedelta(minutes=_schedule().settings.brake.ends_before_next_minutes)
+    before = timedelta(minutes=configured_schedule().settings.brake.ends_before_next_minutes)
     here = now.astimezone(SEOUL)
     night = datetime.combine(here.date(), NIGHT_AT, SEOUL)
     while night - before - LEAST <= here:

@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from include.errors import RetentionError, Unreachable
-from include.tasks import EVIDENCE, SEOUL, _business_date, authority, connection, opened, refuse_what_no_form_has
+from include.tasks import EVIDENCE, SEOUL, authority, business_date, connection, opened, refuse_what_no_form_has
 
 SMTP = "smtp_default"
 
@@ -67,7 +67,7 @@ def audit(days: int = 1) -> dict[str, Any]:
     from include.evidence.store import EvidenceStore
 
     refuse_what_no_form_has()
-    signing, as_of = connection("evidence_signing"), _business_date()
+    signing, as_of = connection("evidence_signing"), business_date()
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         done = auditing.audit(
             context.engine,

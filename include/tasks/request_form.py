@@ -19,7 +19,8 @@ from include.errors import DecisionRefused
 ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """An internal id holds a digit and no dot, blank or @; nothing shaped like a telephone or business number passes."""
 
-END_USER_ID = r"^(?!\+?[0-9]{8,11}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z._:-]*[0-9])[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$"
+_NUMBER = "(?![0-9]{8,11}$)(?![0-9]+(-[0-9]+)+$)"
+END_USER_ID = rf"^{forms.NO_PERSON}{_NUMBER}(?=[A-Za-z._:-]*[0-9])[A-Za-z0-9][A-Za-z0-9_:-]{{0,127}}$"
 """The customer's id of its end user: a digit in it, no @ or dot or blank, nothing shaped like a telephone number."""
 REFERENCE = f"^{forms.NO_PERSON}[A-Z0-9][A-Z0-9-]{{3,39}}$"
 

@@ -1,6 +1,6 @@
 """Tasks of one account by hand: identify, preview, approve, release, tell the person, certify.
 
-The same engine as at night does the rest (`tasks.carry_through`). What passes between tasks is a run reference, counts
+The same engine as at night does the rest (`runs.carry_through`). What passes between tasks is a run reference, counts
 and the preview, which holds nothing of the person; the account id is read from the run's own form each time.
 """
 
@@ -20,6 +20,7 @@ from include import tasks
 from include.errors import ConfigurationError, DecisionRefused, ProcessorError
 from include.tasks import Run, connection, opened, site
 from include.tasks.request_form import checked
+from include.tasks.runs import STORES
 
 if TYPE_CHECKING:
     from include.disposals import Context
@@ -82,7 +83,7 @@ def identify() -> Run:
     from include.disposals import begin_run, guards
     from include.policy.requests import Unfounded
 
-    form, as_of = _form(), tasks._business_date()
+    form, as_of = _form(), tasks.business_date()
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         _check_date(context, as_of)
         with context.engine.connect() as transaction:
@@ -115,13 +116,13 @@ def _check_date(context: Context, as_of: date) -> None:
     from include import processors
     from include.disposals import runs
 
-    names = (*tasks.STORES, *processors.names())
+    names = (*STORES, *processors.names())
     runs.check_as_of(
         context.engine,
         as_of,
         seoul_today=datetime.now(tasks.SEOUL).date(),
         sandbox=os.environ.get("RETENTION_CLOCK") == "sandbox",
-        connections=[c for c in map(tasks._or_none, names) if c],
+        connections=[c for c in map(tasks.connection_or_none, names) if c],
     )
 
 

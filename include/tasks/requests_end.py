@@ -16,7 +16,7 @@ from airflow.sdk import Param, RetryDecision, RetryPolicy, get_current_context, 
 
 from include import tasks
 from include.errors import DecisionRefused, RetentionError
-from include.tasks import Run, connection, opened
+from include.tasks import Run, connection, opened, runs
 from include.tasks.request_form import REFERENCE
 from include.tasks.requests import ANSWER_WITHIN, Approval, _approved, _me
 
@@ -292,7 +292,7 @@ def finish(run: Any, own_batches: Any, acted: list[Any]) -> Any:
     must_attest(told) >> asked
     sent = notice_sent(run, told)
     asked >> sent
-    erased = tasks.advance.override(task_id="erase_contact", pool="own_database", trigger_rule="all_success").partial(
+    erased = runs.advance.override(task_id="erase_contact", pool="own_database", trigger_rule="all_success").partial(
         run=run, processor="own_database"
     )
     contact = erased.expand(batch_id=contact_batches(sent, own_batches))

@@ -13,7 +13,7 @@ from uuid import UUID
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.tasks import Run, _business_date, connection, opened
+from include.tasks import Run, business_date, connection, opened
 from include.tasks.alerts import NIGHT
 
 RUNBOOK = "docs/runbooks.md#personal_data_found"
@@ -68,7 +68,7 @@ def clean_metadata() -> dict[str, int]:
     """Delete what is older than policy says from Airflow's tables and log folder; return counts by table."""
     from include.disposals.cleaning import clean
 
-    as_of = _business_date()
+    as_of = business_date()
     with opened({"run_id": "", "as_of": as_of.isoformat()}) as context:
         cleaned = clean(context, connection("airflow_db_clean"), log_folder(), now=datetime.now(UTC))
     print(", ".join(f"{name} {count}" for name, count in sorted(cleaned.items())))  # noqa: T201

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from include.database import access_log
 from include.database.decisions import manual_order, manual_request
@@ -59,6 +59,13 @@ class Desk:
         with self.context.engine.begin() as connection:
             locators.save(connection, self.context, "found", {disposal_id: body})
         return disposal_id
+
+    def hold(self, account: str, dataset: str) -> None:
+        """Place a court's hold on it."""
+        holds.place(
+            self.context, account_id=account, kind="H-6", datasets=[dataset], reason_code="court_order",
+            placed_by="compliance:e-0007", review_due=DAY,
+        )  # fmt: skip
 
     def orders(self, processor: str = "") -> list[Order]:
         """Return the open orders."""
@@ -219,12 +226,7 @@ def test_an_order_that_touches_an_account_put_on_hold_since_is_called_off(desk: 
     desk.papers("a", "B-1")
     manual.ask_by_hand(desk.context)
     (order,) = desk.orders()
-    holds.place(
-        desk.context, account_id="a", kind="H-6", datasets=["paper"], reason_code="court_order",
-        placed_by="compliance:e-0007", review_due=DAY,
-    )  # fmt: skip
-    from datetime import UTC, datetime
-
+    desk.hold("a", "paper")
     said = alerts.alerts(desk.context, now=datetime.now(UTC))
     assert f"manual order {order.order_id} touches an account on hold: do not carry it out yet" in said
 
@@ -249,7 +251,7 @@ def test_whom_a_request_is_about_is_handed_to_the_right_role_and_logged_by_tag(d
     manual.ask_by_hand(desk.context)
     (order,) = desk.orders("adroll")
     context = desk.context
-    hand = partial(hand_over, context.engine, context.wrapper, context.schedule, order.request_id)
+    hand = partial(hand_over, context, order.request_id)
     with pytest.raises(DecisionRefused, match="may not read"):
         hand(by=Person("viewer", "e-0001"))
     assert _looked(bench) == []
@@ -264,6 +266,39 @@ def test_whom_a_request_is_about_is_handed_to_the_right_role_and_logged_by_tag(d
     desk.answer(order, CONFIRMED)
     with pytest.raises(DecisionRefused, match="No open request"):
         hand(by=Person("privacy_officer", "e-0004"))
+
+
+def test_who_is_held_or_whose_order_has_its_proof_is_not_handed_over(desk: Desk, bench: Bench) -> None:
+    ids = {a: desk.pending(a, "adroll", "vendor_request_to_send") for a in "ab"}
+    found = {i: {"segments": {"S1": [f"{a}@example.com"]}, "due": "2026-12-24"} for a, i in ids.items()}
+    with desk.context.engine.begin() as connection:
+        locators.save(connection, desk.context, "found", found)
+    manual.ask_by_hand(desk.context)
+    (order,) = desk.orders("adroll")
+    by = Person("privacy_officer", "e-0004")
+    desk.hold("a", "support")
+    said = hand_over(desk.context, order.request_id, by=by)
+    assert "a@example.com" not in said
+    assert "1 held, left out" in said
+    assert said.splitlines()[-1] == "1\tsegments.S1\tb@example.com"
+    assert [tag for *_, tag in _looked(bench)] == [bench.row(ids["b"]).subject_tag]
+    desk.hold("b", "support")
+    with pytest.raises(DecisionRefused, match="2 held"):
+        hand_over(desk.context, order.request_id, by=by)
+    assert len(_looked(bench)) == 1
+
+
+def test_a_box_with_its_proof_is_not_handed_over_with_the_boxes_that_wait(desk: Desk, bench: Bench) -> None:
+    for account, box in (("a", "B-1"), ("b", "B-2")):
+        desk.papers(account, box)
+    manual.ask_by_hand(desk.context)
+    first, second = sorted(desk.orders("paper"), key=lambda o: o.box)
+    assert first.request_id == second.request_id
+    with desk.context.engine.begin() as connection:
+        connection.execute(update(manual_order).where(manual_order.c.box == "B-1").values(answered_on=DAY))
+    said = hand_over(desk.context, first.request_id, by=Person("privacy_officer", "e-0004"))
+    assert "B-2" in said
+    assert "B-1" not in said
 
 
 def _looked(bench: Bench) -> list[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from include.connections import Connection
 from include.database import run
 from include.database.decisions import offboarding
 from include.disposals import Context, begin_run, finish_run
+from include.disposals.offboarding import uncertified
 from include.disposals.people_export import certify_endings, export_asked, export_of_run
 from include.errors import EvidenceError
 from include.evidence.log import seal, stage
@@ -112,12 +113,14 @@ def test_an_ended_contract_is_certified_once_by_the_run_that_finds_it_closed(roo
 
     end("own_database", closed=True)
     end("zendesk", closed=False)
+    assert uncertified(room.context) == 1
     (folder,) = certify_endings(room.context, room.signing, room.store)
     assert "certificates/processor-own_database.pdf" in names(folder)
     text = (folder / "certificates" / "processor-own_database.txt").read_text(encoding="utf-8")
     assert TAG in text
     verdict(folder)
     assert certify_endings(room.context, room.signing, room.store) == []
+    assert uncertified(room.context) == 0
     with room.context.engine.connect() as connection:
         named = connection.execute(select(offboarding.c.processor, offboarding.c.certificate)).all()
     assert sorted(named) == [("own_database", f"{folder.parent.name}/{folder.name}"), ("zendesk", None)]
