@@ -17,6 +17,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from include.evidence import finding
+
 NIGHTS = 730
 STATEMENTS = Path(__file__).with_suffix(".sql").read_text().split(";\n")[:-1]
 
@@ -27,6 +29,7 @@ def fill(engine: Engine, *, disposals: int, today: date) -> None:
     with engine.begin() as connection:
         for statement in STATEMENTS:
             connection.execute(text(statement), {k: v for k, v in values.items() if f":{k}" in statement})
+    finding.catch_up(engine)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
 
