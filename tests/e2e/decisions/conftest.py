@@ -95,6 +95,15 @@ class Town:
         for name in STANDINS:
             httpx.put(self.stack.url(name) + "/_sandbox/clock", json={"date": day.isoformat()}).raise_for_status()
 
+    def slowly(self, name: str, path: str, *, seconds: float) -> None:
+        """Let a stand-in take so long for each request whose path matches."""
+        fault = {"kind": "slow", "path": f".*{path}.*", "times": 1000, "seconds": seconds}
+        httpx.put(self.stack.url(name) + "/_sandbox/faults", json=[fault]).raise_for_status()
+
+    def at_its_own_pace(self, name: str) -> None:
+        """Take the delays away again."""
+        httpx.put(self.stack.url(name) + "/_sandbox/faults", json=[]).raise_for_status()
+
     def rows(self, statement: Any) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(statement).all())
