@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 
 from include.database import entry, hold
 from include.disposals.requests import deadline_alerts
-from tests.e2e.by_hand.conftest import DAG, TODAY, Rig
+from tests.e2e.by_hand.conftest import DAG, Rig
+from tests.e2e.running import TODAY, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 Runs = dict[str, str]
@@ -138,7 +139,7 @@ def test_a_run_cut_off_after_its_release_is_taken_up_and_ends(rig: Rig, runs: Ru
     """Somebody cancels it while places are worked on: nothing is lost, the address waits, and clearing it ends it."""
     run = runs["cut_off"]
     assert rig.answer("approver", run) == 200
-    _until(rig, run, "seal_plan")
+    until(rig.stack, DAG, run, "seal_plan", "success")
     rig.users["admin"].call("PATCH", f"/dags/{DAG}/dagRuns/{run}", json={"state": "failed"})
     assert rig.ended(run)["run"] == "failed"
     assert (rig.request(run).status, rig.request(run).notice_state) == ("approved", "pending")
@@ -193,11 +194,3 @@ def _told(rig: Rig, account: str) -> str:
 def _entries(rig: Rig) -> list[dict[str, str]]:
     with rig.context.engine.connect() as connection:
         return [json.loads(b) for b in connection.execute(select(entry.c.body).order_by(entry.c.entry_id)).scalars()]
-
-
-def _until(rig: Rig, run: str, task: str) -> None:
-    """Wait until a task of a run is done."""
-    for _state, tasks in rig.users["admin"].follow(DAG, run):
-        if any(t["task_id"] == task and t["state"] == "success" for t in tasks):
-            return
-    raise AssertionError(task)

@@ -15,7 +15,8 @@ from include.database import disposal, global_stop
 from include.database.decisions import ledger_check, manual_order, manual_request, night, offboarding
 from include.sandbox import airflow
 from include.sandbox.company_tables import metadata
-from tests.e2e.decisions.conftest import TODAY, Town
+from tests.e2e.decisions.conftest import Town
+from tests.e2e.running import TODAY, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 A_NIGHT = 62
@@ -95,13 +96,13 @@ def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_i
         airflow.Api(town.stack, "operator").trigger("offboard_processor", form)
     run = town.start("offboard_processor", form, "compliance")
     admin, approver = airflow.Api(town.stack, "admin"), airflow.Api(town.stack, "approver")
-    _until(town, run, "approve_plan", "awaiting_input")
+    until(town.stack, "offboard_processor", run, "approve_plan", "awaiting_input")
     time.sleep(airflow.HEARD_AFTER)
     (asked,) = admin.waiting_for_answer("offboard_processor", run)
     assert f"{A_NIGHT} a night by its quota" in asked["body"]
     town.slowly("salesforce", "jobs/ingest", seconds=5)
     approver.answer("offboard_processor", run, "approve_plan", "Approve")
-    _until(town, run, "salesforce.advance", "running")
+    until(town.stack, "offboard_processor", run, "salesforce.advance", "running")
     _until_acted(town)
     stopped = town.start("global_stop", {"action": "stop", "reason": "drill"}, "operator")
     assert town.finish("global_stop", stopped) == "success"
@@ -173,13 +174,6 @@ def _ended_contract(one: dict[str, Any]) -> bool:
 
 def _acted_on(town: Town) -> set[str]:
     return {e["subject_tag"] for e in town.entries() if _ended_contract(e)}
-
-
-def _until(town: Town, run: str, task: str, state: str) -> None:
-    for _state, tasks in airflow.Api(town.stack, "admin").follow("offboard_processor", run):
-        if any(t["task_id"] == task and t["state"] == state for t in tasks):
-            return
-    raise AssertionError(task)
 
 
 def _until_acted(town: Town, seconds: float = 300) -> None:
