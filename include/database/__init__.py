@@ -374,7 +374,12 @@ approval = Table(
     Column("approval_id", Uuid, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("digest", Text, nullable=False, comment="SHA-256 over exactly what is approved"),
-    Column("requested_by", Text, nullable=False, comment="login name, normalised; a pseudonym once nobody has to ask who it was"),
+    Column(
+        "requested_by",
+        Text,
+        nullable=False,
+        comment="login name, normalised; a pseudonym once nobody has to ask who it was",
+    ),
     _now("requested_at"),
     Column("expires", DateTime(timezone=True), nullable=False, comment="no approval is taken after it"),
     Column("decided_by", Text, comment="login name, normalised; null when nobody answered"),
