@@ -27,7 +27,7 @@ from sqlalchemy import text
 from include import database, keys, processors
 from include.check.sources import from_airflow
 from include.connections import Connection
-from include.disposals.scan_sources import NOT_READ
+from include.disposals.scan.sources import NOT_READ
 from include.errors import ConfigurationError, RetentionError
 
 ROLES = Path(__file__).parents[1] / "roles.json"

@@ -23,7 +23,7 @@ from include.errors import ConfigurationError
 from include.policy import schedule as schedules
 from include.policy.schedule import Schedule
 from include.sandbox import company
-from include.sandbox.company_tables import metadata
+from include.sandbox.company.tables import metadata
 from include.sandbox.servers import PostgresServer, free_ports, stop, temporary_folder
 from tests.programs import needs
 

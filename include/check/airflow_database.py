@@ -10,7 +10,7 @@ from include import database
 from include.check import Line, Setup, have, tried
 from include.check.databases import opened
 from include.connections import Connection
-from include.disposals.scan_sources import NOT_READ, tables
+from include.disposals.scan.sources import NOT_READ, tables
 from include.errors import ConfigurationError
 
 SCHEMA = "public"

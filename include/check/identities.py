@@ -17,7 +17,7 @@ from include.check.stores import code_of
 from include.connections import Connection, s3_client
 from include.errors import ConfigurationError
 from include.policy.schedule import Schedule
-from include.processors._s3_places import places
+from include.processors._s3.places import places
 
 
 def lines(setup: Setup, schedule: Schedule) -> Iterator[Line]:

@@ -95,8 +95,8 @@ def _quota(name: str, found: Connection, settings: Any, engines: dict[str, Engin
 
 def _stripe_redaction(processor: Any) -> str:
     """Redaction is a preview that Stripe switches on per account; without it the route is an unrecognised URL."""
-    from include.processors._stripe_api import Declined
-    from include.processors._stripe_redaction import JOBS
+    from include.processors._stripe.api import Declined
+    from include.processors._stripe.redaction import JOBS
 
     try:
         processor.api.get(JOBS, preview=True, limit=1)

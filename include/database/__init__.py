@@ -378,7 +378,7 @@ approval = Table(
         "requested_by",
         Text,
         nullable=False,
-        comment="login name, normalised; a pseudonym once nobody has to ask who it was",
+        comment="login name, normalised; a pseudonym after names_days",
     ),
     _now("requested_at"),
     Column("expires", DateTime(timezone=True), nullable=False, comment="no approval is taken after it"),

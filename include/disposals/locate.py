@@ -14,10 +14,11 @@ from include.accounts import Identifiers
 from include.archive import staging
 from include.archive.staging import ArchiveKeys
 from include.database import among, disposal, locator
-from include.disposals import claims, holds, locators, request_events, scan_needles, settlements, tombstones
+from include.disposals import claims, holds, locators, request_events, settlements, tombstones
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.record import Change, apply
+from include.disposals.scan import needles
 from include.errors import ArchiveError, ConfigurationError, ProcessorError, Unreachable
 from include.outcomes import Outcome
 from include.policy.facts import Hold
@@ -301,7 +302,7 @@ def _store(
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
         theirs = {rows[i].account_id for i in done}
         locators.save(connection, context, "found", {i: f.locator for i, f in done.items()}, theirs)
-        scan_needles.remember(connection, context, {i: search_keys(subjects[i]) for i in done}, theirs)
+        needles.remember(connection, context, {i: search_keys(subjects[i]) for i in done}, theirs)
         tombstones.prepare(connection, context, claim.processor, rows, subjects, done, objects)
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
         apply(connection, context, rows, [_change(context.as_of, f) for f in mine.values()])

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, locator
-from include.disposals import scan_needles
 from include.disposals.context import Context
+from include.disposals.scan import needles
 from include.keys import Sealed, Wrapper, open_sealed, seal_bytes
 
 
@@ -33,7 +33,7 @@ def save(
     """
     if not locators:
         return
-    scan_needles.remember(connection, context, locators, accounts)
+    needles.remember(connection, context, locators, accounts)
     rows = []
     for disposal_id, body in locators.items():
         sealed = seal_bytes(json.dumps(body).encode(), context.wrapper, _purpose(disposal_id))

@@ -21,7 +21,7 @@ from include.disposals import locators
 from include.errors import RetentionError
 from include.keys import Wrapper
 from include.outcomes import Outcome
-from include.processors._paper_orders import HEADER, BoxOrder, as_rows, by_box
+from include.processors._paper.orders import HEADER, BoxOrder, as_rows, by_box
 
 
 def orders(engine: Engine, wrapper: Wrapper) -> list[BoxOrder]:

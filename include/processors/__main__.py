@@ -14,7 +14,7 @@ from include import database
 from include.connections import Connection
 from include.errors import ConfigurationError, RetentionError
 from include.policy import schedule
-from include.processors import _paper_import
+from include.processors._paper import importing
 
 
 def main() -> None:
@@ -38,12 +38,12 @@ def _import(file: Path, *, only_check: bool) -> str:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
-    papers = _paper_import.parse(content, categories={c for named in section.datasets.values() for c in named})
+    papers = importing.parse(content, categories={c for named in section.datasets.values() for c in named})
     if only_check:
         return f"{len(papers)} papers in {len({p.box for p in papers})} boxes: the file is right, nothing was written."
     engine = database.connect(Connection.from_environment("accounts_db"))
     name = str(section.settings.get("register_table", "paper_register"))
-    done = _paper_import.store(engine, papers, name=name)
+    done = importing.store(engine, papers, name=name)
     return f"{done.new} papers added, {done.moved} moved, {done.same} known already."
 
 

@@ -19,11 +19,11 @@ from include.errors import ConfigurationError, Unreachable
 
 if TYPE_CHECKING:
     from include.processors import Site
-    from include.processors._s3_calls import Bucket
-    from include.processors._salesforce_client import Client as Salesforce
-    from include.processors._salesforce_layout import Layout
-    from include.processors._stripe_api import Api
-    from include.processors._zendesk_client import Client as Zendesk
+    from include.processors._s3.calls import Bucket
+    from include.processors._salesforce.client import Client as Salesforce
+    from include.processors._salesforce.layout import Layout
+    from include.processors._stripe.api import Api
+    from include.processors._zendesk.client import Client as Zendesk
 
 LEAVES = 50
 ALL = datetime(2000, 1, 1, tzinfo=UTC)
@@ -166,7 +166,7 @@ def own_store(site: Site, main: Tables, theirs: Tables, since: datetime | None) 
     """
     from psycopg import sql
 
-    from include.processors._own_database_sql import name_of, opened
+    from include.processors._own_database.sql import name_of, opened
 
     with opened(site.connection, read_only=True) as connection:
         for name, declared in theirs.tables.items():

@@ -27,8 +27,8 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work
-from include.processors._adroll_api import Lists
-from include.processors._adroll_lists import Repost, Verdict, keys_of, usable
+from include.processors._adroll.api import Lists
+from include.processors._adroll.lists import Repost, Verdict, keys_of, usable
 from include.processors._register import Register
 
 TOMORROW = timedelta(days=1)

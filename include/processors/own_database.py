@@ -22,9 +22,9 @@ from include.accounts.tables import Tables
 from include.errors import ConfigurationError, ProcessorError
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
-from include.processors._own_database_rows import Rows
-from include.processors._own_database_sql import NAME
-from include.processors._own_database_stores import MAIN, Stores, first_seen, unsearched
+from include.processors._own_database.rows import Rows
+from include.processors._own_database.sql import NAME
+from include.processors._own_database.stores import MAIN, Stores, first_seen, unsearched
 
 Item = TypeVar("Item", Subject, Work)
 Answer = TypeVar("Answer", Found, Result)

@@ -29,9 +29,9 @@ from typing import ClassVar
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
-from include.processors._s3_calls import Bucket, Lock, Version
-from include.processors._s3_errors import AGAIN, DENIED, SLOW
-from include.processors._s3_places import places, usable
+from include.processors._s3.calls import Bucket, Lock, Version
+from include.processors._s3.errors import AGAIN, DENIED, SLOW
+from include.processors._s3.places import places, usable
 
 
 @dataclass(slots=True)

@@ -36,9 +36,9 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError, RateLimited, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
-from include.processors._salesforce_book import is_address, other_users
-from include.processors._salesforce_client import Client
-from include.processors._salesforce_deletion import (
+from include.processors._salesforce.book import is_address, other_users
+from include.processors._salesforce.client import Client
+from include.processors._salesforce.deletion import (
     NOTHING_LEFT,
     TRY_AGAIN,
     Batch,
@@ -48,11 +48,11 @@ from include.processors._salesforce_deletion import (
     no_hard_delete,
     sort_out,
 )
-from include.processors._salesforce_layout import Layout
-from include.processors._salesforce_owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person
-from include.processors._salesforce_search import Search
-from include.processors._salesforce_session import NAME, Rejected
-from include.processors._salesforce_soql import ID, Test, to_18
+from include.processors._salesforce.layout import Layout
+from include.processors._salesforce.owners import CUSTOMER, KNOWN, MARKETING, NAMELESS, Claim, Person
+from include.processors._salesforce.search import Search
+from include.processors._salesforce.session import NAME, Rejected
+from include.processors._salesforce.soql import ID, Test, to_18
 
 HARD_DELETE = "PermissionsBulkApiHardDelete"
 WAYS = ("hard_delete", "recycle_bin")

@@ -8,7 +8,7 @@ the rest inaccessible. Stripe keeps copies of its own for anti-money-laundering 
 page), so a person who was found here ends as `retained_by_processor`, never as `confirmed_absent`.
 
 Connection `stripe`: password = secret or restricted key; extra: `endpoint_url`, `stripe_account` (a connected account),
-`stripe_version` (of the redaction preview). Settings: `_stripe_policy.Policy`.
+`stripe_version` (of the redaction preview). Settings: `_stripe.policy.Policy`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any, ClassVar
 from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
-from include.processors import _stripe_proof as proof
-from include.processors._stripe_api import NAME, QUOTAS, Api, Declined, safe_id, unknown_path
-from include.processors._stripe_batch import each
-from include.processors._stripe_dealings import Dealings, Ledger, reference, seoul_date
-from include.processors._stripe_erase import Eraser
-from include.processors._stripe_export import Exporter
-from include.processors._stripe_find import Belongings, Finder
-from include.processors._stripe_policy import Policy
-from include.processors._stripe_redaction import JOBS, Redactor, window_of
+from include.processors._stripe import proof
+from include.processors._stripe.api import NAME, QUOTAS, Api, Declined, safe_id, unknown_path
+from include.processors._stripe.batch import each
+from include.processors._stripe.dealings import Dealings, Ledger, reference, seoul_date
+from include.processors._stripe.erase import Eraser
+from include.processors._stripe.export import Exporter
+from include.processors._stripe.find import Belongings, Finder
+from include.processors._stripe.policy import Policy
+from include.processors._stripe.redaction import JOBS, Redactor, window_of
 
 PREFLIGHT = (
     "customers", "charges", "payment_intents", "invoices", "subscriptions", "refunds", "disputes", "checkout/sessions",

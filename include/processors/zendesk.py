@@ -22,17 +22,17 @@ from include.errors import ConfigurationError, NeedsPerson, Refused
 from include.outcomes import Outcome
 from include.processors import Found, Quota, Record, Result, Site, Step, Subject, Work, _sweeps
 from include.processors._reserve import Reserve
-from include.processors._zendesk_cases import cases
-from include.processors._zendesk_chat import ChatGoesOn
-from include.processors._zendesk_client import CHUNK, Client
-from include.processors._zendesk_deletion import Deletion, each
-from include.processors._zendesk_find import Search
-from include.processors._zendesk_gate import NAME
-from include.processors._zendesk_proof import Patience, Proof
-from include.processors._zendesk_redact import redact
-from include.processors._zendesk_selector import Selector
-from include.processors._zendesk_tickets import Tickets
-from include.processors._zendesk_users import same_email
+from include.processors._zendesk.cases import cases
+from include.processors._zendesk.chat import ChatGoesOn
+from include.processors._zendesk.client import CHUNK, Client
+from include.processors._zendesk.deletion import Deletion, each
+from include.processors._zendesk.find import Search
+from include.processors._zendesk.gate import NAME
+from include.processors._zendesk.proof import Patience, Proof
+from include.processors._zendesk.redact import redact
+from include.processors._zendesk.selector import Selector
+from include.processors._zendesk.tickets import Tickets
+from include.processors._zendesk.users import same_email
 
 logger = logging.getLogger(__name__)
 

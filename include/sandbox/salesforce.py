@@ -22,12 +22,12 @@ from typing import Any, ClassVar
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox._salesforce_bulk import BulkJobs
-from include.sandbox._salesforce_composite import Composite
-from include.sandbox._salesforce_people import VARIANTS, make_id, seed_person, to_18
-from include.sandbox._salesforce_rows import BIN_DAYS, Problem, Rows, refusal
-from include.sandbox._salesforce_schema import FIELDS, describe, fields_of, summary
-from include.sandbox._salesforce_soql import Parser, SoqlError
+from include.sandbox._salesforce.bulk import BulkJobs
+from include.sandbox._salesforce.composite import Composite
+from include.sandbox._salesforce.people import VARIANTS, make_id, seed_person, to_18
+from include.sandbox._salesforce.rows import BIN_DAYS, Problem, Rows, refusal
+from include.sandbox._salesforce.schema import FIELDS, describe, fields_of, summary
+from include.sandbox._salesforce.soql import Parser, SoqlError
 from include.sandbox.standin import Credentials, Frame, Limit, Route, json_reply
 
 __all__ = ["CONSUMER_KEY", "CONSUMER_SECRET", "VARIANTS", "StandIn", "make_id", "seed_person", "to_18"]

@@ -24,12 +24,12 @@ from typing import Any, ClassVar
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox import _stripe_billing, _stripe_privacy
-from include.sandbox._stripe_money import cash_balance
-from include.sandbox._stripe_seed import VARIANTS, seed_person
-from include.sandbox._stripe_shapes import SEOUL, page, public
-from include.sandbox._stripe_tables import COMMON, EXPANDABLE, FILTERS, KINDS, WRITABLE, listed, merged, stripped
-from include.sandbox._stripe_wire import (
+from include.sandbox._stripe import billing, privacy
+from include.sandbox._stripe.money import cash_balance
+from include.sandbox._stripe.seed import VARIANTS, seed_person
+from include.sandbox._stripe.shapes import SEOUL, page, public
+from include.sandbox._stripe.tables import COMMON, EXPANDABLE, FILTERS, KINDS, WRITABLE, listed, merged, stripped
+from include.sandbox._stripe.wire import (
     LOCK_TIMEOUT_BODY,
     PERMISSION_BODY,
     RATE_LIMIT_BODY,
@@ -53,7 +53,7 @@ SHOWN = ",".join(word for word in KINDS if word not in BELOW)
 WRITTEN = ",".join(word for word, kind in KINDS.items() if kind in WRITABLE)
 
 
-class StandIn(_stripe_billing.Billing, _stripe_privacy.Redaction):
+class StandIn(billing.Billing, privacy.Redaction):
     """One Stripe account."""
 
     lists_take_deleted: bool = True
@@ -76,8 +76,8 @@ class StandIn(_stripe_billing.Billing, _stripe_privacy.Redaction):
         Route("POST", "/v1/payment_methods/<key>/detach", "detach"),
         Route("POST", "/v1/<any(payment_intents,setup_intents):word>/<key>/cancel", "cancel_intent"),
         Route("GET", "/v1/billing/<any(credit_grants):word>", "list_objects"),
-        *_stripe_billing.ROUTES,
-        *_stripe_privacy.ROUTES,
+        *billing.ROUTES,
+        *privacy.ROUTES,
     )
     limits: ClassVar[tuple[Limit, ...]] = (Limit("global", 100, 1), Limit("endpoint", 25, 1), Limit("search", 20, 1))
 
@@ -90,7 +90,7 @@ class StandIn(_stripe_billing.Billing, _stripe_privacy.Redaction):
     # -- the frame -------------------------------------------------------------------------------------------------
     def authorize(self, request: Request) -> Response | None:
         """Accept any secret or restricted key that does not say it is expired; a PDF's address takes none."""
-        if request.path.startswith(_stripe_billing.OPEN_TO_ALL):
+        if request.path.startswith(billing.OPEN_TO_ALL):
             return None
         auth = request.authorization
         key = (auth.token or auth.username or "") if auth else ""

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 
 from werkzeug.wrappers import Request, Response
 
-from include.sandbox._zendesk_gone import Gone
-from include.sandbox._zendesk_pages import Row, digits, ids, invalid, moment, not_found, public
-from include.sandbox._zendesk_seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
+from include.sandbox._zendesk.gone import Gone
+from include.sandbox._zendesk.pages import Row, digits, ids, invalid, moment, not_found, public
+from include.sandbox._zendesk.seed import VARIANTS, comment_row, seed_person, ticket_row, user_row
 from include.sandbox.standin import Credentials, Limit, Route, json_reply
 
 __all__ = ["API_TOKEN", "VARIANTS", "StandIn", "comment_row", "seed_person", "ticket_row", "user_row"]

@@ -269,7 +269,7 @@ def certificate(run: Run, exported: str) -> str:
 def judge(run: Run, exported: str | None, certified: str | None) -> dict[str, int]:
     """Compare what was approved with what is proven; raise on any gap."""
     from include.disposals import release as releasing
-    from include.disposals.scan import gaps as unscanned
+    from include.disposals.scan.search import gaps as unscanned
 
     with opened(run) as context:
         row = _row(context)

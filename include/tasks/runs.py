@@ -250,7 +250,7 @@ def report(run: Run, exported: str | None) -> dict[str, int]:
     from include.disposals.offboarding import uncertified
     from include.disposals.reporting import gaps, overdue, summary
     from include.disposals.requests import deadline_alerts
-    from include.disposals.scan import gaps as unscanned
+    from include.disposals.scan.search import gaps as unscanned
 
     with opened(run) as context:
         for processor, outcomes in sorted(summary(context).items()):

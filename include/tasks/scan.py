@@ -30,7 +30,7 @@ def log_folder() -> Path:
 def self_scan(run: Run) -> dict[str, int]:
     """Look for whoever was erased in logs, in Airflow's tables and in ours; fail on a finding with its place."""
     from include import database
-    from include.disposals.scan import scan
+    from include.disposals.scan.search import scan
 
     with opened(run) as context:
         airflow = database.connect(connection("airflow_db"))

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from include.sandbox._stripe_money import credit_note
-from include.sandbox._stripe_shapes import charge, dispute, invoice, paid_with, payment_intent, refund, stamp
+from include.sandbox._stripe.money import credit_note
+from include.sandbox._stripe.shapes import charge, dispute, invoice, paid_with, payment_intent, refund, stamp
 from include.sandbox.zendesk import comment_row
 
 Row = dict[str, Any]

@@ -24,11 +24,12 @@ from include.database import disposal
 from include.disposals import Context, begin_run, guards, locate_batch
 from include.disposals.archiving import pack_staged
 from include.evidence.tags import SubjectTags
-from include.processors import Site, _zendesk_gate, load
+from include.processors import Site, load
+from include.processors._zendesk import gate
 from include.sandbox import company, zendesk
 from include.sandbox import stripe as stripe_standin
-from include.sandbox._stripe_billing import pdf_of
-from include.sandbox.company_people import Person
+from include.sandbox._stripe.billing import pdf_of
+from include.sandbox.company.people import Person
 from include.sandbox.servers import PostgresServer, S3Server
 from include.sandbox.standin import Serving
 from tests.archive import awkward, truth, truth_stripe
@@ -80,7 +81,7 @@ def compared(
     company.create(engine)
     company.load(engine, made)
     patch = pytest.MonkeyPatch()
-    patch.setattr(_zendesk_gate, "sleep", lambda _seconds: None)
+    patch.setattr(gate, "sleep", lambda _seconds: None)
     with (
         Serving(stripe_standin.StandIn(limit_factor=1000)) as money,
         Serving(zendesk.StandIn(limit_factor=1000)) as support,

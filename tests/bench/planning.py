@@ -15,7 +15,7 @@ from include.accounts import Accounts
 from include.policy import schedule
 from include.policy.facts import AccountFacts, State
 from include.policy.planner import plan
-from include.sandbox.company_tables import COLUMNS, create
+from include.sandbox.company.tables import COLUMNS, create
 from tests.bench.frame import Bench
 from tests.bench.rows import Row, Spent, say, timed
 

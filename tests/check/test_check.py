@@ -411,7 +411,7 @@ def faulty(whole: Whole, name: str, fault: Fault) -> list[str]:
 
 
 def test_a_restricted_stripe_key_is_found(whole: Whole) -> None:
-    from include.sandbox._stripe_wire import PERMISSION_BODY
+    from include.sandbox._stripe.wire import PERMISSION_BODY
 
     (line,) = faulty(whole, "stripe", Fault("status", path="/v1/invoices", status=403, body=PERMISSION_BODY))
     assert line.startswith("missing  stripe")

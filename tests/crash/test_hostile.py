@@ -17,8 +17,8 @@ from include.policy.document import MAX_BYTES, Document
 from include.policy.holidays import PACKAGED as HOLIDAYS
 from include.policy.holidays import Holidays, parse_holidays
 from include.policy.schedule import PACKAGED, Schedule, check, parse
-from include.processors._paper_import import COLUMNS, Paper
-from include.processors._paper_import import parse as parse_papers
+from include.processors._paper.importing import COLUMNS, Paper
+from include.processors._paper.importing import parse as parse_papers
 
 BODY = PACKAGED.read_bytes()
 PLAIN = Document.parse(BODY, file="s").value

@@ -19,9 +19,10 @@ from include import database
 from include.accounts import Identifiers
 from include.database import disposal
 from include.database.scan import scan_key, scan_needle, self_scan
-from include.disposals import Context, locators, scan_needles
-from include.disposals.scan import Scanned, gaps, scan
-from include.disposals.scan_tokens import Kind
+from include.disposals import Context, locators
+from include.disposals.scan import needles
+from include.disposals.scan.search import Scanned, gaps, scan
+from include.disposals.scan.tokens import Kind
 from include.errors import ConfigurationError
 from include.sandbox.servers import PostgresServer
 from tests.disposals.conftest import Bench
@@ -153,10 +154,10 @@ def test_nothing_of_the_person_is_stored_to_look_for_it(world: World) -> None:
         stored = bytes(connection.execute(select(scan_needle.c.digests)).scalar_one())
         wrapped = bytes(connection.execute(select(scan_key.c.wrapped_key)).scalar_one())
     assert not [v for v in PERSON.values() if v.encode() in stored]
-    assert len(stored) % scan_needles.SIZE == 0
+    assert len(stored) % needles.SIZE == 0
     key = world.context.wrapper.unwrap(wrapped, "scan:2026-11")
-    assert scan_needles.mac(key, "email", PERSON[Kind.EMAIL]) in stored
-    assert scan_needles.mac(bytes(32), "email", PERSON[Kind.EMAIL]) not in stored
+    assert needles.mac(key, "email", PERSON[Kind.EMAIL]) in stored
+    assert needles.mac(bytes(32), "email", PERSON[Kind.EMAIL]) not in stored
 
 
 PLACES = [(t, c.split()[0]) for t, columns in TABLES.items() for c in columns.split(", ")]
@@ -390,9 +391,9 @@ def test_what_a_batch_shares_is_nobodys_own(world: World) -> None:
     shared = {i: {"segments": {"SEGNEWSLETTER0001": [f"person{n}@example.com"]}} for n, i in enumerate(ids)}
     with world.context.engine.begin() as connection:
         locators.save(connection, world.context, "found", shared)
-        needles = scan_needles.load(connection, world.context.wrapper)
-    assert needles.hold("email", "person2@example.com")
-    assert not needles.hold("object", "SEGNEWSLETTER0001")
+        known = needles.load(connection, world.context.wrapper)
+    assert known.hold("email", "person2@example.com")
+    assert not known.hold("object", "SEGNEWSLETTER0001")
 
 
 def test_a_key_is_destroyed_with_its_last_digest(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.disposals.scan_tokens import Kind, needles, of_locator, tokens
+from include.disposals.scan.tokens import Kind, needles, of_locator, tokens
 
 MAIL, NAME, KOREAN = "sample.person@example.com", "Sample Person 0012", "김표본"
 PHONE, CUSTOMER, CONTACT = "010-0000-0193", "cus_s0000111x000", "003o3wwdhFbLGzjAQG"

@@ -17,8 +17,8 @@ from sqlalchemy import Engine, select, text, update
 from include import database, keys
 from include.database import disposal, entry
 from include.disposals import Context, begin_run, cleaning, guards, locators
-from include.disposals import scan as scanning
-from include.disposals.scan import Scanned, scan
+from include.disposals.scan import search as scanning
+from include.disposals.scan.search import Scanned, scan
 from include.evidence.tags import SubjectTags
 from include.policy import schedule
 from include.sandbox import airflow

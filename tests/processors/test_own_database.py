@@ -23,7 +23,7 @@ from include.policy.terms import record_terms
 from include.processors import Found, Record, Result, Site, Subject, Work, load
 from include.processors.own_database import Processor
 from include.sandbox import company
-from include.sandbox.company_tables import COLUMNS
+from include.sandbox.company.tables import COLUMNS
 from include.sandbox.servers import PostgresServer
 
 ANCHOR = date(2026, 11, 24)

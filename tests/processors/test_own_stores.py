@@ -17,8 +17,8 @@ from include.errors import ConfigurationError, Refused, Unreachable
 from include.outcomes import Outcome
 from include.policy import schedule as schedules
 from include.processors import Result, Site, Subject, Work, connection_names, names
-from include.processors import _own_database_scan as scan
-from include.processors._own_database_sql import opened
+from include.processors._own_database import scan
+from include.processors._own_database.sql import opened
 from include.processors.own_database import Processor
 from include.sandbox.servers import PostgresServer
 
@@ -314,8 +314,8 @@ def test_an_action_a_column_cannot_take_is_named_before_anything_is_done(
 # -- acting ------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.processors._own_database_rows.AT_ONCE", 10)
-    monkeypatch.setattr("include.processors._own_database_rows.PART", 4)
+    monkeypatch.setattr("include.processors._own_database.rows.AT_ONCE", 10)
+    monkeypatch.setattr("include.processors._own_database.rows.PART", 4)
 
 
 def many(company: Company, *accounts: str) -> None:

@@ -20,8 +20,8 @@ from include.connections import Connection
 from include.database import disposal
 from include.disposals import Context, locators, paper_orders
 from include.errors import ConfigurationError
-from include.processors._paper_import import Imported, Paper, parse, store
-from include.processors._paper_orders import METHODS, BoxOrder, by_box
+from include.processors._paper.importing import Imported, Paper, parse, store
+from include.processors._paper.orders import METHODS, BoxOrder, by_box
 from include.sandbox.servers import PostgresServer
 from tests.disposals.conftest import Bench, bench, context
 from tests.processors.registers import accounts_database, empty, rows

@@ -19,7 +19,7 @@ from include.connections import Connection
 from include.errors import ProcessorError
 from include.policy import schedule
 from include.processors import Site, Subject, load
-from include.processors._adroll_api import Lists
+from include.processors._adroll.api import Lists
 from include.processors._answers import request_id
 from tests.processors.worlds.base import ENDED, ON
 

@@ -207,7 +207,7 @@ def test_a_replica_that_keeps_its_copy_leaves_the_disposal_open(s3: S3Server, pr
 
 
 def test_more_than_a_page_and_more_than_one_delete(place: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.processors._s3_calls.MOST", 4)
+    monkeypatch.setattr("include.processors._s3.calls.MOST", 4)
     place.put("1/one", *[b"x"] * 5, None)  # a page may end inside one key
     for n in range(5):
         place.put(f"1/f{n}", b"x")

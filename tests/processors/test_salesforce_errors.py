@@ -14,7 +14,7 @@ from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
 from include.processors import Site, Work
-from include.processors._salesforce_client import Client
+from include.processors._salesforce.client import Client
 from include.processors.salesforce import Processor
 from tests.processors.salesforce_world import EVERYTHING, ON, Org, located, subject, world
 

@@ -15,11 +15,12 @@ from urllib3.connection import HTTPConnection
 from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Site, _stripe_batch, load, names
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Site, load, names
 from include.processors._manual import REQUESTS
-from include.processors._stripe_http import _pool
-from include.sandbox._stripe_money import credit_grant
-from include.sandbox._stripe_shapes import checkout, customer, invoice, payment_intent, stamp, subscription
+from include.processors._stripe import batch
+from include.processors._stripe.http import _pool
+from include.sandbox._stripe.money import credit_grant
+from include.sandbox._stripe.shapes import checkout, customer, invoice, payment_intent, stamp, subscription
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import LOCK_TIMEOUT_BODY, PERMISSION_BODY, RATE_LIMIT_BODY, StandIn
 from tests.processors.stripe_world import CUSTOMER_STEPS, DAY, OLD, RECENT, TODAY, World, as_work, person, subject
@@ -857,7 +858,7 @@ def test_a_dead_vendor_is_given_up_after_a_few(world: World) -> None:
     world.fault("status", status=500, times=9999)
     with pytest.raises(Unreachable):
         world.locate(*(subject(n) for n in range(1, 40)))
-    assert len(world.standin.requests) <= 3 * (_stripe_batch.GIVE_UP_AFTER + 4)
+    assert len(world.standin.requests) <= 3 * (batch.GIVE_UP_AFTER + 4)
 
 
 def test_our_own_quota_is_asked_before_calling(world: World) -> None:

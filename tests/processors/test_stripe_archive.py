@@ -16,10 +16,10 @@ from include.outcomes import Outcome
 from include.policy import schedule
 from include.policy.terms import record_terms
 from include.processors import NOT_ARCHIVED, Record, Settlement
-from include.processors._stripe_documents import Documents
-from include.sandbox._stripe_billing import pdf_of
-from include.sandbox._stripe_money import credit_note
-from include.sandbox._stripe_shapes import dispute, invoice, paid_with, refund, stamp
+from include.processors._stripe.documents import Documents
+from include.sandbox._stripe.billing import pdf_of
+from include.sandbox._stripe.money import credit_note
+from include.sandbox._stripe.shapes import dispute, invoice, paid_with, refund, stamp
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import StandIn
 from tests.processors.stripe_world import CUSTOMER_STEPS, DAY, OLD, RECENT, TODAY, World, person, subject

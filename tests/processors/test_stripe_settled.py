@@ -11,7 +11,7 @@ import pytest
 from include.errors import Unreachable
 from include.outcomes import Outcome
 from include.processors import STALE_LOCATOR, Settlement
-from include.sandbox._stripe_shapes import invoice, stamp
+from include.sandbox._stripe.shapes import invoice, stamp
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import StandIn
 from tests.processors.stripe_world import DAY, OLD, TODAY, World, person, subject

@@ -13,10 +13,10 @@ from werkzeug.wrappers import Request, Response
 
 from include.outcomes import Outcome
 from include.processors import Settlement
-from include.processors._stripe_api import API_VERSION
-from include.sandbox._stripe_money import credit_grant
-from include.sandbox._stripe_shapes import stamp
-from include.sandbox._stripe_wire import parse_form
+from include.processors._stripe.api import API_VERSION
+from include.sandbox._stripe.money import credit_grant
+from include.sandbox._stripe.shapes import stamp
+from include.sandbox._stripe.wire import parse_form
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import VARIANTS, StandIn
 from tests.processors.stripe_world import DAY, OLD, RECENT, TODAY, World, person, subject

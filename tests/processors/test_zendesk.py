@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
 from include.processors import STALE_LOCATOR
-from include.processors._zendesk_redact import is_readable
+from include.processors._zendesk.redact import is_readable
 from include.sandbox.zendesk import ticket_row, user_row
 from tests.processors.zendesk_world import (
     EMAIL,

@@ -11,8 +11,8 @@ import pytest
 from include.errors import RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
 from include.processors import Work
-from include.processors._zendesk_proof import Patience, Proof
-from include.processors._zendesk_redact import blacked_out, is_readable
+from include.processors._zendesk.proof import Patience, Proof
+from include.processors._zendesk.redact import blacked_out, is_readable
 from include.sandbox.zendesk import StandIn
 from tests.processors.zendesk_world import (
     EMAIL,

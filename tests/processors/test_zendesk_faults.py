@@ -17,7 +17,7 @@ from include.connections import Connection
 from include.errors import ConfigurationError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
 from include.processors import Result
-from include.processors._zendesk_gate import Gate, retry_after
+from include.processors._zendesk.gate import Gate, retry_after
 from include.sandbox.standin import Fault
 from include.sandbox.zendesk import comment_row, user_row
 from tests.processors.zendesk_world import (

@@ -15,7 +15,8 @@ from sqlalchemy.pool import StaticPool
 
 from include.connections import Connection
 from include.outcomes import Outcome
-from include.processors import Result, Site, Subject, Work, _zendesk_gate
+from include.processors import Result, Site, Subject, Work
+from include.processors._zendesk import gate
 from include.processors.zendesk import Processor
 from include.sandbox.standin import Fault, Serving
 from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person, user_row
@@ -214,10 +215,10 @@ def archive(world: World) -> None:
 @contextlib.contextmanager
 def opened() -> Iterator[World]:
     """Serve a stand-in; waiting is remembered and takes no time."""
-    standin, waits, sleep = StandIn(), list[float](), _zendesk_gate.sleep
-    _zendesk_gate.sleep = waits.append
+    standin, waits, sleep = StandIn(), list[float](), gate.sleep
+    gate.sleep = waits.append
     try:
         with Serving(standin) as serving:
             yield World(standin, serving.url, waits)
     finally:
-        _zendesk_gate.sleep = sleep
+        gate.sleep = sleep

@@ -37,7 +37,7 @@ from include.disposals.quotas import reserver
 from include.policy.answers import answer_clocks, strictest
 from include.policy.requests import Asked, RequestPlan, plan_request
 from include.sandbox import company, night
-from include.sandbox.company_tables import metadata as COMPANY
+from include.sandbox.company.tables import metadata as COMPANY
 from include.sandbox.servers import temporary_folder
 from include.sandbox.stack import STANDINS, Stack
 

@@ -17,10 +17,10 @@ from include import database
 from include.connections import s3_client
 from include.sandbox import company
 from include.sandbox.adroll import StandIn as AdRoll
-from include.sandbox.company_cases import PATTERN, six_months_free_from
-from include.sandbox.company_draft import NEWSLETTER, TRIAL
-from include.sandbox.company_standins import segments
-from include.sandbox.company_tables import COLUMNS, metadata
+from include.sandbox.company.cases import PATTERN, six_months_free_from
+from include.sandbox.company.draft import NEWSLETTER, TRIAL
+from include.sandbox.company.standins import segments
+from include.sandbox.company.tables import COLUMNS, metadata
 from include.sandbox.salesforce import StandIn as Salesforce
 from include.sandbox.servers import PostgresServer, S3Server
 from include.sandbox.standin import Frame, Serving

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from include.sandbox._stripe_shapes import invoice, subscription
-from include.sandbox._stripe_wire import parse_form
+from include.sandbox._stripe.shapes import invoice, subscription
+from include.sandbox._stripe.wire import parse_form
 from include.sandbox.standin import Fault, Serving
 from include.sandbox.stripe import VARIANTS, StandIn, seed_person
 

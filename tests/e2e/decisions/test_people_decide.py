@@ -14,7 +14,7 @@ from include import database
 from include.database import disposal, global_stop
 from include.database.decisions import ledger_check, manual_order, manual_request, night, offboarding
 from include.sandbox import airflow
-from include.sandbox.company_tables import metadata
+from include.sandbox.company.tables import metadata
 from tests.e2e.decisions.conftest import Town
 from tests.e2e.running import TODAY, until
 

@@ -23,7 +23,7 @@ from include.accounts import Identifiers
 from include.connections import Connection
 from include.policy.schedule import Schedule
 from include.processors import ProcessorContract, Site, load
-from include.sandbox.company_tables import COLUMNS
+from include.sandbox.company.tables import COLUMNS
 from include.sandbox.standin import Fault, Frame, Serving
 from tests.processors.worlds.tamper import INSTEAD, Liar, Trap, tampered
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import text
 
 from include.connections import Connection
-from include.sandbox.company_tables import COLUMNS
+from include.sandbox.company.tables import COLUMNS
 from tests.processors.worlds.base import (
     NEIGHBOURS,
     TARGET,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from include.connections import Connection
-from include.sandbox._stripe_privacy import redacted
+from include.sandbox._stripe.privacy import redacted
 from include.sandbox.standin import Frame
 from include.sandbox.stripe import VARIANTS, StandIn, seed_person
 from tests.processors.worlds.base import ON, TARGET, Act, HttpWorld, Person

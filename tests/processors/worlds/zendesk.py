@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from include.connections import Connection
-from include.processors import _zendesk_gate
+from include.processors._zendesk import gate
 from include.sandbox.standin import Frame
 from include.sandbox.zendesk import API_TOKEN, VARIANTS, StandIn, comment_row, seed_person, user_row
 from tests.processors.worlds.base import NEIGHBOURS, ON, TARGET, Act, HttpWorld, Person
@@ -123,12 +123,12 @@ class ZendeskWorld(HttpWorld):
     @classmethod
     @contextlib.contextmanager
     def hurried(cls) -> Iterator[None]:
-        patient = _zendesk_gate.sleep
-        _zendesk_gate.sleep = lambda seconds: patient(min(seconds, 0.001))
+        patient = gate.sleep
+        gate.sleep = lambda seconds: patient(min(seconds, 0.001))
         try:
             yield
         finally:
-            _zendesk_gate.sleep = patient
+            gate.sleep = patient
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
