@@ -24,6 +24,10 @@ NO_PERSON = (
 number: what is typed into a form stays in Airflow's database."""
 
 
+ACCOUNT = r"^(?!0[0-9]{8,10}$|8210[0-9]{8}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+"""An internal id holds a digit and no dot, blank or @; nothing shaped like a telephone or business number passes."""
+
+
 def check(conf: Mapping[str, Any] | None, known: Iterable[str]) -> None:
     """Raise `DecisionRefused` for a key the form does not have, or a value no form asks for.
 

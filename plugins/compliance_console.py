@@ -5,6 +5,7 @@ Every component of Airflow imports this file, so the app is built by the api-ser
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,14 +23,21 @@ class Console:
 
     def __init__(self) -> None:
         self._app: Any = None
+        self._building = Lock()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hand the request on."""
         if self._app is None:
             from anyio.to_thread import run_sync
 
-            self._app = await run_sync(_built)
+            await run_sync(self._build)
         await self._app(scope, receive, send)
+
+    def _build(self) -> None:
+        """Build the app once, however many requests come while its imports take their seconds."""
+        with self._building:
+            if self._app is None:
+                self._app = _built()
 
 
 def _built() -> Any:
@@ -53,7 +61,7 @@ class EvidenceLink(BaseOperatorLink):
 
 
 class CompliancePlugin(AirflowPlugin):
-    """The pages, one entry in the navigation, and a tab on every DAG and run of ours."""
+    """The pages, one entry in the navigation, and a tab on every DAG and run, also on those of others."""
 
     name = "compliance_console"
     fastapi_apps = [{"app": Console(), "url_prefix": PREFIX, "name": "Retention"}]  # noqa: RUF012

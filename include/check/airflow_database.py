@@ -14,6 +14,16 @@ from include.disposals.scan.sources import NOT_READ, tables
 from include.errors import ConfigurationError
 
 SCHEMA = "public"
+_WRITABLE = text(
+    """
+    SELECT relname FROM pg_class
+    WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind IN ('r', 'p', 'v', 'f')
+      AND (has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+           OR has_any_column_privilege(oid, 'INSERT, UPDATE'))
+    ORDER BY relname
+    """
+)
+"""Every table of the schema, also one the scan does not read: a right in a single one, or in a column, is a right."""
 
 
 def lines(setup: Setup) -> Iterator[Line]:
@@ -32,11 +42,12 @@ def _reads(found: Connection) -> str:
         wanted = tables(engine, found.name, SCHEMA, NOT_READ)
         _is_airflow(set(wanted), found.name)
         with opened(engine, found.name) as session:
-            query = text("SELECT has_table_privilege('public.xcom', 'INSERT, UPDATE, DELETE')")
-            if session.execute(query).scalar_one() and not found.is_loopback:
-                raise ConfigurationError(
-                    "Connection airflow_db: the role may write. Name a role that may only read (docs/configuration.md)."
-                )
+            writable = session.execute(_WRITABLE, {"schema": SCHEMA}).scalars().all()
+        if writable and not found.is_loopback:
+            raise ConfigurationError(
+                f"Connection airflow_db: the role may write in {len(writable)} tables, for example {writable[0]}. "
+                "Name a role that may only read (docs/configuration.md)."
+            )
         return f"{len(wanted)} tables"
     finally:
         engine.dispose()

@@ -66,7 +66,10 @@ def _theirs(engine: Engine, setup: Setup, schedule: Schedule) -> Iterator[Line]:
 
 @contextmanager
 def opened(engine: Engine, name: str) -> Iterator[Session]:
-    """Yield a read-only session; a database's own words never leave, except names of tables and columns."""
+    """Yield a session that nothing is committed in; on PostgreSQL it is read-only besides.
+
+    A database's own words never leave, except names of tables and columns.
+    """
     try:
         with engine.connect() as session:
             if engine.dialect.name == "postgresql":

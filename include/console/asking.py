@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from include.console import charts
 from include.console.pages import Page, pages
@@ -76,7 +76,7 @@ class Ask:
         """The way from this page to the console's root, relative: a sub-path or a proxy changes nothing."""
         return "../" * (self.path.count("/") - 1) or "./"
 
-    def link(self, target: str = "", **query: object) -> str:
+    def link(self, target: str = "", /, **query: object) -> str:
         """Return a link to a page of the console (`link("holds/one", id=…)`)."""
         wanted = "&".join(f"{quote(k)}={quote(str(v), safe='')}" for k, v in query.items() if v not in (None, ""))
         return self.root + target + (f"?{wanted}" if wanted else "")
@@ -112,10 +112,6 @@ class Ask:
         """Return a page: the template gets `ask`, `t` (the texts), `charts` and these values."""
         text = environment.get_template(template).render(ask=self, t=self.words, charts=charts, **values)
         return HTMLResponse(text, status)
-
-    def redirect(self, target: str = "", **query: object) -> Response:
-        """Return the way to another page after a form; nothing a person typed goes into it."""
-        return RedirectResponse(self.link(target, **query), 303)
 
     def file(self, content: bytes, name: str, media_type: str) -> Response:
         """Return a download; `name` is ASCII and made by us."""

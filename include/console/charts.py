@@ -19,7 +19,7 @@ LEAST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a bar: its class (good, kept, wait, person, held, bad, plain), its word and its value."""
+    """One part of a bar: its class (a colour of `console.css`), its word and its value."""
 
     kind: str
     word: str

@@ -1,7 +1,7 @@
 """The form of a DAG as a page shows it: made from the DAG's own params, sent through Airflow's own API.
 
     fields = forms.fields(ask, "erase_account")              # what Airflow's trigger form would show
-    run_id = forms.start(ask, "erase_account", fields, {"account_id": …})
+    run_id = forms.start(ask, "erase_account", forms.conf_of(ask, fields) | {"account_id": …})
 
 Titles and descriptions are bilingual in the DAG (`한글 · English`). No rule is written twice: Airflow checks each value
 against the same schema as in its own form and refuses with 400, the DAG's first task checks again.

@@ -1,6 +1,7 @@
 """What the pages read from: our state, the company's accounts, keys and the schedule; each opened when first needed.
 
-Pages read in a read-only transaction with a time limit, so that no page can change state or hold the database up.
+`reading()` is a read-only transaction with a time limit, so that what reads through it changes no state and holds no
+database up. Look-ups record who looked and so write; the evidence room and the company's database read by their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -21,6 +22,8 @@ from sqlalchemy import Engine, func, select, text
 from include import database
 from include.connections import Connection
 from include.database import run
+from include.errors import ScheduleError
+from include.policy import schedule as schedules
 
 if TYPE_CHECKING:
     from include.accounts import Accounts
@@ -33,13 +36,6 @@ PATIENCE = "20s"
 """How long one statement of a page may take."""
 
 
-@lru_cache(maxsize=2)
-def _load(path: str | None, _changed: int) -> Schedule:
-    from include.policy import schedule
-
-    return schedule.load(Path(path) if path else None)
-
-
 class Services:
     """One process's sources, made from connections by name; `now` is the only clock of the pages."""
 
@@ -47,7 +43,8 @@ class Services:
         self, connect: Callable[[str], Connection], now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._connect = connect
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._engines: dict[str, Engine] = {}
         self.now = now
 
     def connection(self, name: str) -> Connection:
@@ -57,19 +54,55 @@ class Services:
     @cached_property
     def engine(self) -> Engine:
         """Our own state (`retention_db`)."""
-        with self._lock:
-            return database.connect(self._connect("retention_db"))
+        return self._engine("retention_db")
 
     @cached_property
     def _accounts_engine(self) -> Engine:
+        return self._engine("accounts_db")
+
+    def _engine(self, name: str) -> Engine:
+        """Return the one engine of a connection: two requests at once would otherwise open two pools."""
         with self._lock:
-            return database.connect(self._connect("accounts_db"))
+            if name not in self._engines:
+                self._engines[name] = database.connect(self._connect(name))
+            return self._engines[name]
 
     @property
     def schedule(self) -> Schedule:
-        """The retention schedule in force, read again when its file changed."""
+        """The retention schedule in force: the newest approved version that is effective today.
+
+        Before the first approval, and where this release cannot read that version any more, it is the configured file.
+        """
+        try:
+            return self._in_force()
+        except ScheduleError:
+            return self.configured
+
+    @property
+    def configured(self) -> Schedule:
+        """The schedule of the file a run would use, approved or not."""
+        return schedules.load(os.environ.get("RETENTION_SCHEDULE") or None)
+
+    @property
+    def folder(self) -> Path:
+        """Where the policy text and the holiday table of the company's schedule lie."""
         path = os.environ.get("RETENTION_SCHEDULE")
-        return _load(path, Path(path).stat().st_mtime_ns if path else 0)
+        return Path(path).parent if path else schedules.PACKAGE
+
+    @property
+    def four_eyes(self) -> bool:
+        """Whether looking one person up takes two people: so the approved version says, or nobody can read it here."""
+        try:
+            return self._in_force().settings.lookup_four_eyes
+        except ScheduleError:
+            return True
+
+    def _in_force(self) -> Schedule:
+        from include.disposals.asking import in_force
+
+        with self.reading() as connection:
+            today = self.as_of(connection)
+        return in_force(self.engine, today)
 
     @property
     def accounts(self) -> Accounts:

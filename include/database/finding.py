@@ -1,6 +1,7 @@
-"""What lets people find entries of the log quickly, and what its daily audit last said: two more tables of our schema.
+"""What lets people find entries of the log quickly, and what its daily audit last said: more tables of our schema.
 
-`entry_find` is derived from the sealed entries and vouches for nothing: an answer always shows the entries themselves.
+`entry_find` and `entry_life` are derived from the sealed entries and vouch for nothing: an answer always shows the
+entries themselves.
 """
 
 from __future__ import annotations
@@ -54,12 +55,34 @@ entry_find = Table(
         postgresql_where=text("processor IS NOT NULL"),
     ),
     Index("ix_entry_find_rule", "rule_id", "log_index", postgresql_where=text("rule_id IS NOT NULL")),
-    Index("ix_entry_find_run", "run_id", "log_index", postgresql_where=text("run_id IS NOT NULL")),
+    Index(
+        "ix_entry_find_run",
+        "run_id",
+        "log_index",
+        postgresql_include=["processor", "event"],
+        postgresql_where=text("run_id IS NOT NULL"),
+    ),
     Index("ix_entry_find_tag", "subject_tag", postgresql_where=text("subject_tag IS NOT NULL")),
     Index("ix_entry_find_people", "log_index", postgresql_where=text("people")),
     Index("ix_entry_find_late", "log_index", postgresql_where=text("late")),
     Index("ix_entry_find_early", "log_index", postgresql_where=text("early")),
     comment="what sealed entries say, by column: derived, rebuilt at any time",
+)
+
+entry_life = Table(
+    "entry_life",
+    metadata,
+    Column("disposal_id", Uuid, primary_key=True),
+    Column("last_index", BigInteger, nullable=False),
+    Column("closed_on", Date, comment="business date of its last entry if nothing is left to do"),
+    Index(
+        "ix_entry_life_open",
+        "disposal_id",
+        postgresql_include=["last_index"],
+        postgresql_where=text("closed_on IS NULL"),
+    ),
+    Index("ix_entry_life_closed", "closed_on"),
+    comment="what the sealed log says last of each disposal: derived, rebuilt at any time",
 )
 
 log_audit = Table(

@@ -28,11 +28,16 @@ _TAKE = text(
     SELECT :processor, a, :owner, :token, now() + :lease
     FROM unnest(CAST(:accounts AS text[])) a ORDER BY a COLLATE "C"
     ON CONFLICT (processor, account_id) DO UPDATE
-        SET owner = excluded.owner, token = excluded.token, expires_at = excluded.expires_at
-        WHERE c.owner = excluded.owner OR c.expires_at < now()
-    RETURNING account_id
+        SET owner = CASE WHEN c.owner = excluded.owner OR c.expires_at < now() THEN excluded.owner ELSE c.owner END,
+            token = CASE WHEN c.owner = excluded.owner OR c.expires_at < now() THEN excluded.token ELSE c.token END,
+            expires_at = excluded.expires_at
+        WHERE c.owner = excluded.owner OR c.expires_at < now() OR c.expires_at > excluded.expires_at
+    RETURNING account_id, token
     """
 )
+"""A lease further ahead than one can be was made before the database's clock went back. It stays its owner's, who may
+be at work, and lasts from now on as long as any other: nothing is taken from anybody, and nobody's death blocks longer.
+"""
 LOCKS = 1024
 """Accounts share this many advisory locks: PostgreSQL's lock table is small, and a batch may hold tens of thousands."""
 PATIENCE = 120.0
@@ -56,7 +61,7 @@ def take(engine: Engine, processor: str, accounts: Collection[str], owner: str) 
             _TAKE,
             {"processor": processor, "accounts": list(set(accounts)), "owner": owner, "token": token, "lease": LEASE},
         )
-        return Claim(processor, token, frozenset(taken.scalars()))
+        return Claim(processor, token, frozenset(row.account_id for row in taken if row.token == token))
 
 
 def hold(connection: Connection, held: Claim) -> frozenset[str]:

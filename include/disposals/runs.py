@@ -7,7 +7,7 @@ processor on loopback. The wall clock is read by the caller, once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection as Transaction
@@ -22,6 +22,8 @@ from include.disposals.population import reconcile
 from include.disposals.record import run_entry
 from include.errors import DecisionRefused
 from include.evidence.log import stage
+
+LARGEST_SKEW = timedelta(minutes=5)
 
 
 def check_as_of(
@@ -54,14 +56,33 @@ def newest_as_of(engine: Engine) -> date | None:
     return found
 
 
+def check_clock(connection: Transaction, now: datetime) -> None:
+    """Raise `DecisionRefused` where this machine's clock and the database's differ by more than five minutes.
+
+    A business date is taken from this machine's: one that runs ahead would let data go before its day, and no later
+    run could go back to the right one.
+    """
+    theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    skew = abs(theirs - now)
+    if skew > LARGEST_SKEW:
+        raise DecisionRefused(
+            f"The clocks of this machine and of the database differ by {skew.total_seconds():.0f} s, so today's "
+            "business date is in doubt. Set both (NTP), then start the run again; nothing was done."
+        )
+
+
 def begin_run(context: Context, *, airflow_run_id: str) -> UUID:
-    """Record the start of a run and return our id of it; a retry of the same Airflow run gets the same id."""
+    """Record the start of a run and return our id of it; a retry of the same Airflow run gets the same id.
+
+    A new run is refused while the clocks of worker and database disagree.
+    """
     with context.engine.begin() as connection:
         known = connection.execute(
             select(run.c.run_id).where(run.c.dag_id == context.dag_id, run.c.airflow_run_id == airflow_run_id)
         ).scalar()
         if known:
             return UUID(str(known))
+        check_clock(connection, datetime.now(UTC))
         run_id = uuid4()
         claims.forget_expired(connection)
         connection.execute(

@@ -143,9 +143,7 @@ def export(
         "files": files,
     }
     _manifest(building, manifest, signer)
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(building, folder)
+    _put_in_place(building, folder)
     return Exported(folder, first_index, sealed.size, files["ledger.csv"]["rows"])
 
 
@@ -262,6 +260,16 @@ def _manifest(folder: Path, manifest: dict[str, Any], signer: Signer | None) -> 
         digest = hashlib.sha256(body).hexdigest()
         note = signer.sign(f"{verify.MANIFEST_NOTE}\n{digest}\n")
         (folder / "manifest.note").write_text(note, encoding="utf-8", newline="\n")
+
+
+def _put_in_place(building: Path, folder: Path) -> None:
+    """Give the finished folder its name; the one before leaves it whole, so that no crash leaves half of one there."""
+    before = folder.with_name(f".{folder.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, before)
+    os.replace(building, folder)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _may_replace(folder: Path) -> None:

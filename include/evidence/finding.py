@@ -1,4 +1,4 @@
-"""Finding entries by what they say: a derived table beside the log, filled when the log is sealed.
+"""Finding entries by what they say: derived tables beside the log, filled when the log is sealed.
 
     catch_up(engine)                                     # after every seal; any number of times
     found = find(connection, Wanted(processor="stripe", event="failed"), before=None, limit=50)
@@ -44,6 +44,25 @@ _FILL = text(
     """
 )
 
+# As `verify.closes` reads an entry. What two processes add at once comes out as if one had: the later entry stays.
+_FOLLOW = text(
+    """
+    INSERT INTO retention.entry_life AS known (disposal_id, last_index, closed_on)
+    SELECT disposal_id, log_index, CASE WHEN closes THEN as_of END
+    FROM (SELECT DISTINCT ON (e.disposal_id) e.disposal_id, f.log_index, f.as_of,
+                 CASE f.event
+                     WHEN 'retained_by_processor' THEN NOT (convert_from(e.body, 'UTF8')::jsonb ? 'until')
+                     WHEN 'expires_by_processor' THEN coalesce(f.code, '') = 'date_passed'
+                     ELSE f.event IN ('confirmed_absent', 'confirmed_anonymised', 'manual_attested', 'cancelled')
+                 END AS closes
+          FROM retention.entry_find f JOIN retention.entry e ON e.log_index = f.log_index
+          WHERE f.log_index >= :low AND f.log_index < :high AND e.disposal_id IS NOT NULL
+          ORDER BY e.disposal_id, f.log_index DESC) last
+    ON CONFLICT (disposal_id) DO UPDATE SET last_index = excluded.last_index, closed_on = excluded.closed_on
+        WHERE known.last_index < excluded.last_index
+    """
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -66,7 +85,8 @@ def catch_up(engine: Engine) -> int:
         known = connection.execute(select(func.coalesce(func.max(entry_find.c.log_index) + 1, 0))).scalar_one()
     for low in range(int(known), size, CHUNK):
         with engine.begin() as connection:
-            connection.execute(_FILL, {"low": low, "high": min(low + CHUNK, size)})
+            for statement in (_FILL, _FOLLOW):
+                connection.execute(statement, {"low": low, "high": min(low + CHUNK, size)})
     return size
 
 

@@ -3,9 +3,10 @@
     source = NarrowSource(engine)
     QUESTIONS["late"].answer(source.about("late", asked), asked)        # as over `DatabaseSource.entries()`
 
-Which entries a question is about is found in `entry_find` and, for what is open, in table `disposal`; the answer is
-made of the entries themselves. A test asks every question both ways. What needs more than `LIMIT` entries is refused
-with the command that reads them all.
+Which entries a question is about is found in `entry_find` and `entry_life`, which hold what the sealed entries say and
+nothing of our own state: a disposal that our tables call closed and the log does not is open here. The answer is made
+of the entries themselves. A test asks every question both ways. What needs more than `LIMIT` entries is refused with
+the command that reads them all.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
-from include.database import among, disposal, entry
-from include.database.finding import entry_find
+from include.database import among, entry
+from include.database.finding import entry_find, entry_life
 from include.errors import EvidenceError
 from include.evidence.answers import Asked, Entry
-from include.evidence.finding import disposals_of, sealed_size
+from include.evidence.finding import catch_up, disposals_of, sealed_size
 from include.evidence.verify import DESTROYED
 
 LIMIT = 100_000
@@ -41,7 +42,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
 }
 """Questions whose answer rests on some kinds of entries only. Without `rules.json` changes of dates are not counted."""
 
-_C = entry_find.c
+_C, _LIFE = entry_find.c, entry_life.c
 Chosen = Select[tuple[int]]
 
 
@@ -73,10 +74,20 @@ def _tagged(connection: Connection, asked: Asked) -> Chosen:
 
 
 def _open(connection: Connection, asked: Asked) -> Chosen:
-    """Entries of every disposal that was open on the asked date, or is now: closed later, or not closed."""
-    later = disposal.c.closed_on > date.fromisoformat(asked.on) if asked.on else None
-    still: ColumnElement[bool] = disposal.c.closed_on.is_(None)
-    return _of(select(disposal.c.disposal_id).where(still if later is None else or_(still, later)))
+    """Entries of every disposal that the log leaves open, or closes only after the asked date."""
+    return _of([disposal_id for disposal_id, _ in _left_open(connection, asked)])
+
+
+def _left_open(connection: Connection, asked: Asked) -> list[tuple[UUID, int]]:
+    """Return these disposals, each with its last entry: as values, so that PostgreSQL looks each up in an index.
+
+    More than `LIMIT` are more entries than an answer may rest on; the rest is not needed to see that.
+    """
+    chosen = select(_LIFE.disposal_id, _LIFE.last_index).limit(LIMIT + 1)
+    rows = list(connection.execute(chosen.where(_LIFE.closed_on.is_(None))))
+    if asked.on:
+        rows += connection.execute(chosen.where(_LIFE.closed_on > date.fromisoformat(asked.on)))
+    return [(disposal_id, last) for disposal_id, last in rows]
 
 
 def _backups(connection: Connection, asked: Asked) -> Chosen:
@@ -92,7 +103,9 @@ def _restored(connection: Connection, asked: Asked) -> Chosen:
 
 
 def _corrected(connection: Connection, asked: Asked) -> Chosen:
-    return _of(select(disposal.c.disposal_id).where(disposal.c.closed_on.is_(None), disposal.c.code == "hold_h-5"))
+    of = {last: disposal_id for disposal_id, last in _left_open(connection, Asked())}
+    waiting = connection.execute(_rows(among(_C.log_index, list(of)), _C.code == "hold_h-5"))
+    return _of([of[row.log_index] for row in waiting])
 
 
 def _reconciled(connection: Connection, asked: Asked) -> Chosen:
@@ -121,11 +134,14 @@ BY |= {name: partial(_kinds, kinds) for name, kinds in EVENTS.items()}
 
 
 class NarrowSource:
-    """Reads, up to the newest checkpoint, the entries that one question is about."""
+    """Reads, up to the newest checkpoint, the entries that one question is about.
+
+    What a seal left out of the derived tables is added first, so that no answer lacks it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.size = sealed_size(engine)
+        self.size = catch_up(engine)
         self.read = 0
 
     def about(self, name: str, asked: Asked) -> Iterator[tuple[int, Entry]]:

@@ -15,9 +15,7 @@ from airflow.sdk import Param
 
 from include import forms
 from include.errors import DecisionRefused
-
-ACCOUNT = r"^(?!0[0-9]{8,10}$)(?![0-9]+(-[0-9]+)+$)(?=[A-Za-z_-]*[0-9])[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-"""An internal id holds a digit and no dot, blank or @; nothing shaped like a telephone or business number passes."""
+from include.forms import ACCOUNT as ACCOUNT
 
 _NUMBER = "(?![0-9]{8,11}$)(?![0-9]+(-[0-9]+)+$)"
 END_USER_ID = rf"^{forms.NO_PERSON}{_NUMBER}(?=[A-Za-z._:-]*[0-9])[A-Za-z0-9][A-Za-z0-9_:-]{{0,127}}$"

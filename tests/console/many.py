@@ -17,10 +17,11 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from include import database
-from include.console.reading import archive, decisions, evidence
+from include.console.reading import archive, decisions, evidence, runs
 from include.evidence import finding, narrowing
+from include.evidence.answers import Asked
+from include.evidence.ask import EVERY
 from include.evidence.finding import Wanted
-from include.evidence.questions import QUESTIONS, Asked
 from include.policy import schedule
 from include.sandbox.servers import PostgresServer
 
@@ -29,7 +30,8 @@ RUN = UUID(int=7)
 BODY = """
     json_build_object('as_of', (date '2025-11-24' + (n * 365 / :n)::int)::text, 'categories', '["D-08"]'::json,
         'count_before', 2, 'destroy_by', (date '2025-11-28' + (n * 365 / :n)::int)::text, 'disposal_id', id,
-        'event', (array['planned','located','attempted','confirmed_absent','awaiting'])[1 + n % 5],
+        'event', (array['planned','located','attempted','awaiting',
+            CASE WHEN n / 5 % 20 = 0 THEN 'awaiting' ELSE 'confirmed_absent' END])[1 + n % 5],
         'free_from', (date '2025-11-24' + (n * 365 / :n)::int)::text, 'policy_sha256', repeat('ab', 32),
         'processor', (array['own_database','stripe','zendesk','salesforce','s3','adroll','clarity'])[1 + n % 7],
         'recorded_at', '2026-11-24T17:00:00Z', 'rule_id', (array['R-01','R-14','R-11'])[1 + n % 3],
@@ -90,7 +92,7 @@ def fill(engine: Engine, number: int) -> None:
             connection.execute(text(statement), {"n": number, "sha": loaded.sha256})
     finding.catch_up(engine)
     with engine.begin() as connection:
-        connection.execute(text("ANALYZE retention.entry_find"))
+        connection.execute(text("ANALYZE retention.entry_find, retention.entry_life"))
 
 
 def lists(engine: Engine, number: int) -> dict[str, Any]:
@@ -142,12 +144,22 @@ def answers(engine: Engine) -> dict[str, Any]:
 
     def ask(name: str, asked: Asked) -> Any:
         source = narrowing.NarrowSource(engine)
-        return lambda: QUESTIONS[name].answer(source.about(name, asked), asked)
+        return lambda: EVERY[name].answer(source.about(name, asked), asked)
+
+    def run_of() -> Any:
+        with engine.connect() as connection:
+            row = connection.execute(text("SELECT *, NULL AS decision FROM retention.run LIMIT 1")).one()
+            return runs.deeds(connection, row)
 
     return {
         "ask was-destroyed": ask("was-destroyed", Asked(tags=frozenset({"ab" * 32}))),
         "ask late": ask("late", Asked()),
         "ask due-not-done": ask("due-not-done", Asked(on=DAY.isoformat())),
+        "ask unconfirmed": ask("unconfirmed", Asked()),
+        "ask corrections": ask("corrections", Asked()),
+        "ask reconcile": ask("reconcile", Asked()),
+        "source": lambda: narrowing.NarrowSource(engine),
+        "run": run_of,
         "ask holds": ask("holds", Asked(on=DAY.isoformat())),
     }
 

@@ -5,29 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select, update
 
-from include import database
+from include import database, forms
 from include.accounts import Accounts
 from include.console.app import create_app
 from include.console.pages.accounts import DAG
 from include.console.reading import account as reading
 from include.console.services import Services
 from include.database import access_log
-from include.disposals import Context, begin_run, discover, holds
+from include.disposals import Context, begin_run, discover, guards, holds
+from include.disposals.approving import Notice
 from include.disposals.record import Change, apply
 from include.evidence.tags import SubjectTags
 from include.outcomes import Outcome
 from include.policy import schedule
+from include.policy.facts import Hold
 from include.processors import Result
 from include.sandbox import company
 from include.sandbox.servers import PostgresServer
 from include.tasks.request_form import FORM
-from tests.console.conftest import FakeGate, Visit
+from tests.console.conftest import NOW, FakeGate, Visit
 from tests.disposals.conftest import DAY, Bench
 
 DETAILS = {
@@ -84,8 +88,6 @@ def services(engine: Engine, world: World) -> Services:
         accounts = world.accounts  # type: ignore[assignment]
         tags = SubjectTags({"2026": bytes(32), "2027": bytes(range(32))})  # type: ignore[assignment]
         schedule = schedule.load()  # type: ignore[assignment]
-
-    from tests.console.conftest import NOW
 
     made = Seeded(lambda name: pytest.fail(f"connection {name} was asked for"), now=lambda: NOW)  # type: ignore[arg-type]
     made.__dict__.update(engine=engine, wrapper=world.context.wrapper)
@@ -171,16 +173,80 @@ def test_what_ended_shows_its_entry_to_who_may_read_evidence_and_to_nobody_else(
 ) -> None:
     person = _planned(world)
     row = _finish(world, person)
+    with world.context.engine.begin() as connection:  # as a seal does
+        connection.execute(update(database.entry).values(log_index=database.entry.c.entry_id))
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert world.context.tags.tag(person, epoch=row.key_epoch) in shown
     plain = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
     assert "destroyed" in plain
     assert row.subject_tag not in plain
-    assert "tlog-proof" not in plain + shown.replace("accounts/proof", "")
+    assert "evidence/row/proof?n=" in shown
+    assert "evidence/row/proof" not in plain
     by_role = {(r.role, r.action) for r in world.logged()}
     assert ("compliance", "tag_opened") in by_role
     assert ("operator", "account_viewed") in by_role
     assert ("operator", "tag_opened") not in by_role
+
+
+ENDS = {
+    "confirmed_absent": "gone", "confirmed_anonymised": "gone", "retained_by_processor": "held",
+    "manual_attested": "otherwise", "expires_by_processor": "otherwise", "cancelled": "otherwise",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("outcome", "under"), ENDS.items())
+def test_only_what_was_read_back_as_gone_is_called_destroyed(
+    world: World, bench: Bench, services: Services, outcome: str, under: str
+) -> None:
+    person = "a777777"
+    bench.plan(person, outcome=outcome, closed_on=DAY, due_at=None, account_id=None, basis="redaction_not_enabled")
+    seen = reading.read(services, person, DAY, proofs=False)
+    found = {"gone": seen.gone, "otherwise": seen.otherwise, "held": seen.held}
+    assert {name: len(rows) for name, rows in found.items()} == dict.fromkeys(found, 0) | {under: 1}
+
+
+def test_what_a_place_keeps_after_its_disposal_ended_is_still_held(
+    world: World, bench: Bench, visit: Callable[[str], Visit]
+) -> None:
+    person = "a777777"
+    bench.plan(
+        person, "stripe", outcome="retained_by_processor", closed_on=DAY, due_at=None, account_id=None,
+        code="redaction_not_enabled",
+    )  # fmt: skip
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert "Nothing is held" not in shown
+    assert "Nothing was destroyed yet." in shown
+    assert "kept by the processor" in shown
+    assert "the place keeps it" in shown
+
+
+def test_an_account_the_register_does_not_know_is_not_called_destroyed(
+    world: World, bench: Bench, visit: Callable[[str], Visit]
+) -> None:
+    bench.plan("a777777", account_id=None)
+    operator = visit("operator")
+    assert "파기됨" not in operator.post("/accounts/one", {"account": "a777777"}, page="/accounts").text
+    shown = operator.post("/accounts/one", {"account": "a777777"}, page="/accounts?lang=en").text
+    assert '<span class="badge plain"><span aria-hidden="true">○</span> not in the company' in shown
+
+
+@pytest.mark.parametrize(("state", "none"), [("checked", False), ("destroying", False), ("gone", True)])
+def test_nothing_is_held_only_where_the_archive_keeps_nothing_either(
+    world: World, bench: Bench, visit: Callable[[str], Visit], state: str, none: bool
+) -> None:
+    person = "a777777"
+    disposal_id = bench.plan(person, outcome="confirmed_absent", closed_on=DAY, due_at=None, account_id=None)
+    row = {
+        "object_key": "archive/x", "bucket": "archive", "rule_id": "R-04", "window_end": DAY, "rows": 1, "subjects": 1,
+        "sha256": "x", "retain_until": NOW, "last_day": date(2031, 1, 1), "destroy_by": date(2031, 1, 6),
+        "storage_class": "GLACIER_IR", "state": state,
+    }  # fmt: skip
+    with bench.context.engine.begin() as connection:
+        connection.execute(insert(database.archive_object).values(row))
+        connection.execute(insert(database.archive_link).values(disposal_id=UUID(disposal_id), object_key="archive/x"))
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert ("✓ Nothing is held." in shown) is none
+    assert ("what a law keeps apart stands below" in shown) is not none
 
 
 def test_a_tag_opening_is_an_entry_of_the_log_with_role_and_tag(
@@ -198,12 +264,60 @@ def test_where_look_ups_take_two_people_no_page_opens_a_tag(
     world: World, visit: Callable[[str], Visit], bench: Bench, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stricter = schedule.load().body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: true")
-    monkeypatch.setattr(type(services), "schedule", schedule.parse(stricter, file="stricter"))
+    approved = replace(world.context, schedule=schedule.parse(stricter, file="stricter"))
+    notice = Notice(DAY, change="minor", sent_on=DAY - timedelta(8))
+    guards.approve_schedule(approved, role="privacy_officer", pseudonym="e-1", notice=notice)
+    monkeypatch.delenv("RETENTION_SCHEDULE", raising=False)  # the file, which says false, was not approved instead
     person = _planned(world)
     shown = visit("compliance").post("/accounts/one", {"account": person}, page="/accounts").text
     assert all(tag not in shown for tag in world.context.tags.all(person).values())
     assert [e for e in bench.entries() if e["event"] == "tag_opened"] == []
     assert [r.action for r in world.logged()] == ["account_viewed"]
+
+
+def test_where_the_approved_version_cannot_be_read_look_ups_take_two_people(world: World, services: Services) -> None:
+    assert not services.four_eyes
+    with world.context.engine.begin() as connection:
+        unreadable = world.context.schedule.body.replace(b"lookup_four_eyes: false", b"lookup_four_eyes: sometimes")
+        connection.execute(update(database.schedule_version).values(body=unreadable))
+    assert services.four_eyes
+    assert Services.schedule.fget(services).sha256 == schedule.load().sha256  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("typed", ["somebody@example.com", "01012345678", "02-123-4567", "123-45-67890", "Kim", ""])
+def test_what_is_no_account_id_becomes_no_tag(
+    world: World, visit: Callable[[str], Visit], bench: Bench, typed: str
+) -> None:
+    before = len(bench.entries())
+    form = {"account": typed, "account_id": typed, "question": "was-destroyed"}
+    for path in ("/accounts/one", "/accounts/certificate", "/evidence/questions/account"):
+        reply = visit("compliance").post(f"{path}?lang=en", form, page="/accounts")
+        assert reply.status_code == 400
+        assert "not an internal account id" in reply.text
+    assert world.logged() == []
+    assert len(bench.entries()) == before
+
+
+def test_the_shape_of_an_account_id_is_that_of_the_erasure_form() -> None:
+    assert FORM["account_id"].schema["pattern"] == forms.ACCOUNT
+
+
+@pytest.mark.parametrize("path", ["/accounts/one", "/accounts/certificate", "/evidence/questions/account"])
+def test_no_key_is_fetched_while_a_transaction_is_open(
+    world: World, visit: Callable[[str], Visit], services: Services, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    person, fetched, known = _planned(world), [], services.tags
+
+    def tags(self: Services) -> SubjectTags:
+        fetched.append(self.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return known
+
+    monkeypatch.setattr(type(services), "tags", property(tags))
+    form = {"account": person, "account_id": person, "question": "was-destroyed"}
+    for role in ("compliance", "operator"):
+        visit(role).post(path, form, page="/accounts")
+    assert fetched
+    assert set(fetched) == {0}
 
 
 def test_an_unknown_id_says_so_and_the_look_up_is_logged_all_the_same(
@@ -222,6 +336,25 @@ def test_holds_stand_on_the_page(world: World, visit: Callable[[str], Visit]) ->
     )  # fmt: skip
     shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts").text
     assert "H-6" in shown
+
+
+@pytest.mark.parametrize(("released_on", "stands"), [(None, True), (DAY, True), (DAY - timedelta(days=1), False)])
+def test_a_hold_of_the_companys_records_is_shown_while_it_stands_whatever_was_placed(
+    world: World, services: Services, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch,
+    released_on: date | None, stands: bool,
+) -> None:  # fmt: skip
+    person = _planned(world)
+    made = holds.place(
+        world.context, account_id=person, kind="H-2", datasets=(), reason_code="unpaid", placed_by="operator:e-a",
+        review_due=DAY,
+    )  # fmt: skip
+    with world.context.engine.begin() as connection:  # a placed hold of the same kind, released long ago
+        released = {"released_on": DAY - timedelta(days=90), "released_by": "operator:e-a", "released_at": NOW}
+        connection.execute(update(database.hold).where(database.hold.c.hold_id == made).values(released))
+    held = Hold("invoice:1", "H-2", released_on=released_on)
+    monkeypatch.setattr(type(world.accounts), "computed_holds", lambda _self, _ids: {person: [held]})
+    shown = visit("operator").post("/accounts/one", {"account": person}, page="/accounts?lang=en").text
+    assert ("computed from the source" in shown) is stands
 
 
 def test_the_erasure_form_is_the_dags_own_and_a_dry_run_is_the_default(

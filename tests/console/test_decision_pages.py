@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from include.database import archive_object, hold, schedule_version
 from include.database.decisions import manual_order, manual_request
 from include.database.requests import request
 from include.disposals import holds, stopping
+from include.policy import schedule
 from include.policy.answers import answer_clocks
 from tests.console.conftest import NOW, FakeGate, Visit
 from tests.disposals.conftest import DAY, Bench
@@ -31,7 +34,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     },
     "answer_request": {
         "request_id": {"type": "string"},
-        "decision": {"type": "string", "enum": ["refused", "withdrawn"], "title": "결정 · Decision"},
+        "decision": {"type": "string", "enum": ["refused", "withdrawn", "confirmed"], "title": "결정 · Decision"},
+        "law": {"type": "string", "enum": ["none", "pipa_36_1"], "title": "근거 법령 · Law"},
     },
     "answer_manual": {
         "order_id": {"type": "string"},
@@ -69,7 +73,14 @@ def place(bench: Bench, account: str, *, due: date = DAY + timedelta(days=60), r
 def receive(bench: Bench, account: str, *, due: date, status: str = "received") -> str:
     identity = uuid4()
     clocks = [
-        {"rule": c.rule, "due": str(c.due), "legal_due": str(c.legal_due), "law": c.law, "article": c.article}
+        {
+            "rule": c.rule,
+            "due": str(c.due),
+            "legal_due": str(c.legal_due),
+            "law": c.law,
+            "article": c.article,
+            "duty": c.duty,
+        }
         for c in answer_clocks(DAY, bench.context.schedule)
     ]
     row = {
@@ -156,6 +167,29 @@ def test_a_request_shows_its_clocks_and_what_is_next(
     assert "can no longer be refused" in visit("operator").get(f"/decisions/requests/one?id={released}&lang=en").text
 
 
+def test_a_clock_says_what_it_is_for_and_a_receipt_is_confirmed_while_the_request_is_open(
+    bench: Bench, visit: Callable[[str], Visit], airflow: FakeGate
+) -> None:
+    released = receive(bench, "acc-1", due=DAY + timedelta(days=2), status="approved")
+    page = f"/decisions/requests/one?id={released}"
+    shown = visit("operator").get(f"{page}&lang=en").text
+    confirming = shown.split("CCPA-CONFIRM")[1].split("</tr>")[0]
+    assert "confirming that it came in" in confirming
+    assert "not confirmed yet" in confirming
+    assert "can no longer be refused" in shown
+    choices = shown.split('name="decision"')[1].split("</select>")[0]
+    assert "confirmed" in choices
+    assert "withdrawn" not in choices
+    assert 'name="law"' not in shown
+    visit("operator").post("/decisions/requests/answer", {"request_id": released, "decision": "confirmed"}, page=page)
+    assert airflow.asked[-1][3]["conf"] == {"decision": "confirmed", "request_id": released}
+    with bench.context.engine.begin() as connection:
+        connection.execute(update(request).values(confirmed_on=DAY))
+    shown = visit("operator").get(f"{page}&lang=en").text
+    assert f"confirmed on {DAY}" in shown
+    assert "<select" not in shown
+
+
 def test_an_order_shows_the_words_to_send_and_takes_its_proof(
     bench: Bench, visit: Callable[[str], Visit], airflow: FakeGate
 ) -> None:
@@ -203,7 +237,8 @@ def test_a_question_is_answered_by_the_approver_alone_and_its_text_runs_nothing(
 ) -> None:
     run = "manual__2026-11-24T02%3A00%3A00%2B00%3A00"
     path = f"/dags/global_stop/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
-    airflow.answers[("GET", LIST)] = (200, {"hitl_details": [QUESTION]})
+    airflow.answers[("GET", LIST)] = (200, {"hitl_details": [QUESTION], "total_entries": 1})
+    airflow.answers[("GET", path)] = (200, QUESTION)
     airflow.answers[("PATCH", path)] = (200, {})
     text = visit("approver").get("/decisions/approvals?lang=en").text
     assert "<td" in text
@@ -221,6 +256,34 @@ def test_a_question_is_answered_by_the_approver_alone_and_its_text_runs_nothing(
     assert other.status_code == 400
 
 
+def test_a_question_beyond_the_list_is_answered_and_one_that_was_answered_is_not(
+    visit: Callable[[str], Visit], airflow: FakeGate
+) -> None:
+    path = "/dags/global_stop/dagRuns/manual__9/taskInstances/approve/2/hitlDetails"
+    airflow.answers[("GET", LIST)] = (200, {"hitl_details": [QUESTION], "total_entries": 51})
+    ti = {"dag_id": "global_stop", "dag_run_id": "manual__9", "task_id": "approve", "map_index": 2}
+    airflow.answers[("GET", path)] = (200, QUESTION | {"task_instance": ti, "response_received": False})
+    airflow.answers[("PATCH", path)] = (200, {})
+    approver = visit("approver")
+    assert "50 more wait" in approver.get("/decisions/approvals?lang=en").text
+    form = {"dag": "global_stop", "run": "manual__9", "task": "approve", "map": "2", "choice": "Approve"}
+    assert approver.post("/decisions/approvals/answer", form, page="/decisions/approvals").status_code == 200
+    assert airflow.asked[-1][1:3] == ("PATCH", path)
+    airflow.answers[("GET", path)] = (200, QUESTION | {"response_received": True})
+    assert approver.post("/decisions/approvals/answer", form, page="/decisions/approvals").status_code == 400
+    elsewhere = {**form, "map": "2/../../x"}
+    assert approver.post("/decisions/approvals/answer", elsewhere, page="/decisions/approvals").status_code == 400
+
+
+def test_a_form_that_lacks_a_field_is_shown_without_it(
+    bench: Bench, visit: Callable[[str], Visit], airflow: FakeGate
+) -> None:
+    airflow.answers[("GET", "/dags/global_stop/details")] = (200, {"params": {}})
+    assert "Stop everything now" in visit("approver").get("/decisions/stop?lang=en").text
+    stopping.set_stop(bench.context, reason_code="wrong_deletion", set_by="operator:e-abc", now=NOW)
+    assert "Ask for release" in visit("approver").get("/decisions/stop?lang=en").text
+
+
 # -- schedule and archive ------------------------------------------------------------------------------------------
 def test_every_rule_is_said_in_both_languages_with_its_law_and_example(
     bench: Bench, visit: Callable[[str], Visit]
@@ -234,6 +297,48 @@ def test_every_rule_is_said_in_both_languages_with_its_law_and_example(
         assert "2026-08-31" in text  # six months from 28 February end with August, not on the 28th
         assert "2026-09-05" in text
     assert visit("viewer").get("/schedule?day=soon").status_code == 400
+
+
+def test_a_schedule_is_read_with_the_files_beside_it_and_is_in_force_once_approved_and_effective(
+    bench: Bench, visit: Callable[[str], Visit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, body = b"our own words\n", bench.context.schedule.body
+    known = (schedule.PACKAGE / "privacy_policy.ko.txt").read_bytes()
+    body = body.replace(sha256(known).hexdigest().encode(), sha256(words).hexdigest().encode())
+    (tmp_path / "privacy_policy.ko.txt").write_bytes(words)
+    (tmp_path / "holidays_kr.yaml").write_bytes((schedule.PACKAGE / "holidays_kr.yaml").read_bytes())
+    (tmp_path / "ours.yaml").write_bytes(body)
+    monkeypatch.setenv("RETENTION_SCHEDULE", str(tmp_path / "ours.yaml"))
+    ours = schedule.load(tmp_path / "ours.yaml")
+    row = {"policy_text_sha256": ours.policy_text_sha256, "body": body, "approved_by": "privacy_officer:e-1"}
+    row |= {"sha256": ours.sha256, "effective_on": DAY + timedelta(days=1), "approved_at": NOW + timedelta(days=900)}
+    with bench.context.engine.begin() as connection:
+        connection.execute(insert(schedule_version).values(row))
+
+    def in_force(text: str) -> list[str]:
+        return [x for x in text.splitlines() if "in force</span>" in x]
+
+    monkeypatch.delenv("RETENTION_SCHEDULE")
+    (line,) = in_force(visit("viewer").get("/schedule?lang=en").text)
+    assert bench.context.schedule.sha256[:16] in line
+    monkeypatch.setenv("RETENTION_SCHEDULE", str(tmp_path / "ours.yaml"))
+    text = visit("viewer").get("/schedule?lang=en").text
+    assert "not approved or not effective yet" in text  # the version in force has another policy text than lies here
+    assert in_force(text) == []
+    assert "has problems" not in text
+    with bench.context.engine.begin() as connection:
+        today = update(schedule_version).where(schedule_version.c.sha256 == ours.sha256).values(effective_on=DAY)
+        connection.execute(today)
+    text = visit("viewer").get("/schedule?lang=en").text
+    (line,) = in_force(text)
+    assert ours.sha256[:16] in line
+    assert "not effective yet" not in text
+    assert "The schedule is sound" in text
+    assert "The configured file is another version" not in text
+    (tmp_path / "ours.yaml").write_bytes(body.replace(b"destroy_within_days: 5", b"destroy_within_days: many"))
+    text = visit("viewer").get("/schedule?lang=en").text
+    assert "The configured file is another version" in text
+    assert "destroy_within_days" in text  # what is wrong with it
 
 
 def test_two_versions_are_compared_part_by_part(bench: Bench, visit: Callable[[str], Visit]) -> None:

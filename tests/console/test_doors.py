@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
 from include.connections import Connection
 from include.console import csrf
@@ -108,6 +109,16 @@ def test_a_form_from_elsewhere_is_refused(
 def test_a_browser_without_fetch_metadata_is_believed_by_its_origin() -> None:
     assert csrf.from_here({"origin": "https://airflow.example", "host": "airflow.example"})
     assert not csrf.from_here({"origin": "https://airflow.example", "host": "airflow.example:8080"})
+
+
+@pytest.mark.parametrize("path", ["/schedule", "/", "/evidence/search"])
+@pytest.mark.parametrize("name", ["target", "self", "query"])
+def test_no_name_in_an_address_breaks_a_page(
+    engine: Engine, gate: FakeGate, services: Services, path: str, name: str
+) -> None:
+    services.__dict__["engine"] = engine
+    shown = Visit(create_app(gate, services), "compliance").get(f"{path}?{name}=x")
+    assert shown.status_code == 200
 
 
 def test_every_answer_carries_the_headers_also_a_refusal(visit: Callable[[str], Visit]) -> None:

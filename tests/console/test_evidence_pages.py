@@ -15,21 +15,26 @@ import pytest
 from sqlalchemy import select
 
 from include.connections import Connection
+from include.console import certificate
+from include.console.asking import Ask
 from include.console.pages.evidence_questions import buttons
+from include.console.roles import User
 from include.console.services import Services
+from include.console.words import Words
 from include.database import access_log
 from include.errors import ConfigurationError
-from include.evidence import audits
+from include.evidence import audits, narrowing
 from include.evidence.audit import Audit
 from include.evidence.export import export
 from include.evidence.proofs import check_row
+from include.evidence.store import CHECKPOINT
 from include.evidence.tags import SubjectTags
 from include.keys import LocalWrapper
-from tests.console.conftest import FakeGate, Visit
+from tests.console.conftest import FakeGate, Visit, capabilities
 from tests.evidence import samples
 from tests.evidence.conftest import Log, log  # noqa: F401
 from tests.evidence.test_finding import MORE, keep_disposals
-from tests.evidence.test_questions import ENTRIES, KEY
+from tests.evidence.test_questions import ENTRIES, KEY, TAG
 
 NOW_DAY = date(2026, 11, 24)
 SIZE = len([*ENTRIES, *MORE])
@@ -110,6 +115,34 @@ def test_a_row_is_shown_verified_and_its_proof_checks_with_our_verifier(
     assert browser.get("/evidence/row?n=-1").status_code == 400
 
 
+def test_a_certificates_proofs_lead_to_its_own_checkpoint_whatever_is_sealed_meanwhile(
+    evidence: Log, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        """The bucket of a log that is sealed again each time somebody has read its checkpoint."""
+
+        def get(self, key: str) -> Any:
+            found = evidence.store.get(key)
+            if key == CHECKPOINT:
+                evidence.stage([samples.base("restored", code="meanwhile")])
+                evidence.seal()
+            return found
+
+    monkeypatch.setattr("include.console.pages.evidence.EvidenceStore.of", lambda _: Busy())
+    user = User("c", "c", capabilities("compliance"))
+    ask = Ask("/accounts/certificate", user, Words("en"), services, "", lambda *_: (404, None))
+    packed = zipfile.ZipFile(io.BytesIO(certificate.archive(ask, TAG)))
+    note, vkey = packed.read("checkpoint").decode(), packed.read("vkey").decode()
+    assert vkey == evidence.signer.vkey
+    proofs = [n for n in packed.namelist() if n.startswith("proofs/")]
+    assert proofs
+    for name in proofs:
+        proof = packed.read(name).decode()
+        index = int(name.split("/")[1].split(".")[0])
+        assert proof.endswith("\n\n" + note)
+        assert check_row(proof, narrowing.one(evidence.engine, index)[0], vkey) == index  # type: ignore[index]
+
+
 def test_a_changed_tile_is_seen_when_a_row_or_the_checkpoint_is_verified(
     evidence: Log, visit: Callable[[str], Visit]
 ) -> None:
@@ -129,6 +162,17 @@ def test_the_checkpoint_is_verified_and_what_was_not_checked_is_said(
     assert "Everything that was looked at holds." in text
     assert "its locked copy is there" in text
     assert "no timestamp authority" in text.lower()
+
+
+def test_a_timestamp_authority_that_is_named_wrongly_is_told_and_not_taken_for_none(
+    evidence: Log, services: Services, visit: Callable[[str], Visit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = services._connect
+    wrong = Connection("evidence_tsa")
+    monkeypatch.setattr(services, "_connect", lambda name: wrong if name == wrong.name else known(name))
+    reply = visit("compliance").post("/evidence/verify?lang=en", page="/evidence")
+    assert reply.status_code == 503
+    assert "evidence_tsa" in reply.text
 
 
 def test_exports_are_listed_and_downloaded_and_nothing_else_is(evidence: Log, visit: Callable[[str], Visit]) -> None:

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from include.console.pages.night import figures_of
+from include.console.app import STATIC
+from include.console.pages.night import END_KIND, figures_of
 from include.console.reading import night as reading
+from include.console.words import texts
 from include.database import quota
 from include.disposals import Context, approvals, begin_run, stopping
 from include.disposals.brake import judge_night
@@ -76,6 +78,17 @@ def test_what_ended_is_counted_by_its_night_and_only_what_was_read_back_is_destr
     assert counted(context) == []
 
 
+def test_every_end_has_a_colour_of_its_own_and_stands_in_the_key(visit: Callable[[str], Visit]) -> None:
+    assert tuple(END_KIND) == reading.ENDS
+    assert len(set(END_KIND.values())) == len(END_KIND)
+    styles = (STATIC / "console.css").read_text()
+    shown = visit("viewer").get("/?lang=en").text
+    key = shown.split('id="nights-picture"')[1].split("</section>")[0]
+    for end, kind in END_KIND.items():
+        assert f".chart .{kind}, .key .{kind} " in styles
+        assert f'<i class="{kind}"></i>{texts()[f"end.{end}"][1]}</li>' in key
+
+
 words = st.sampled_from(reading.STATES), st.sampled_from(reading.PROSPECTS)
 rows = st.lists(
     st.builds(
@@ -128,6 +141,17 @@ def test_a_stop_is_told_first_and_a_breach_clock_with_it(context: Context, visit
     assert "Everything is stopped" in shown
     assert "71 hours left" in shown
     assert shown.index("Everything is stopped") < shown.index("figures")
+    assert "(wrong plan)" in shown  # the words of the reason, not its code
+    assert "wrong_plan" not in shown
+
+
+def test_a_breach_clock_that_ran_out_says_how_long_ago(context: Context, visit: Callable[[str], Visit]) -> None:
+    stopping.set_stop(
+        context, reason_code="wrong_plan", set_by="operator:e-a", now=datetime(2026, 11, 20, 22, tzinfo=UTC)
+    )
+    shown = visit("viewer").get("/?lang=en").text
+    assert "Breach clock ran out 5 hours ago" in shown
+    assert "-5 hours" not in shown
 
 
 def test_a_set_brake_says_who_must_act(context: Context, bench: Bench, visit: Callable[[str], Visit]) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 SAYS = """
@@ -36,6 +42,31 @@ def test_the_plugin_costs_every_component_nothing_and_links_work_under_a_sub_pat
     assert "'compliance/run?dag_id={DAG_ID}&run_id={RUN_ID}'" in links
     assert routes == "['retention', 'retention-dag', 'retention-run'] ['nav', 'dag', 'dag_run']"
     assert task == "compliance/run?dag_id=erase_account&run_id=manual__2026-11-24T00%3A00%3A00%2B00%3A00"
+
+
+def test_requests_that_come_at_once_build_the_app_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("compliance_console", ROOT / "plugins/compliance_console.py")
+    assert spec and spec.loader
+    one = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(one)
+    built, answered = [], []
+
+    async def app(*_: Any) -> None:
+        answered.append(1)
+
+    def slowly() -> Any:
+        time.sleep(0.05)
+        built.append(1)
+        return app
+
+    monkeypatch.setattr(one, "_built", slowly)
+    console = one.Console()
+
+    async def several() -> None:
+        await asyncio.gather(*(console({}, None, None) for _ in range(5)))
+
+    asyncio.run(several())
+    assert (len(built), len(answered)) == (1, 5)
 
 
 def test_only_flat_files_with_names_of_their_own_lie_in_the_folder() -> None:

@@ -115,7 +115,6 @@ def test_one_account_is_read_through_indexes(filled: Engine) -> None:
         assert len(rows) == 8
         said = reading._last_entries(connection, [r.disposal_id for r in rows])
         assert len(said) == 8
-        assert len(reading.entries_of(connection, [tag])) == 8
         reading._requests(connection, [tag])
         reading._placed(connection, "a1")
         reading._archived(connection, [r.disposal_id for r in rows])

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text, update
 
 from include.database import claim, locator
+from include.evidence.verify import Lives
 from include.outcomes import TERMINAL, Outcome
 from tests.crash import work
 from tests.crash.nursery import Ended, Nursery
@@ -66,9 +67,12 @@ class Life(Play):
         if self.stranger:
             self.owner = "run:task:1"
             self._nothing_under_a_foreign_lease(job)
-            with self.stage.context.engine.begin() as connection:
-                connection.execute(update(claim).values(expires_at=func.now() - text("interval '1 second'")))
+            self._leases_run_out()
         self._child(job)
+
+    def _leases_run_out(self) -> None:
+        with self.stage.context.engine.begin() as connection:
+            connection.execute(update(claim).values(expires_at=func.now() - text("interval '1 second'")))
 
     def _nothing_under_a_foreign_lease(self, job: Any) -> None:
         """While the dead task's lease runs, another owner calls nobody and writes nothing."""
@@ -85,7 +89,7 @@ class Life(Play):
         if self.rehearsal:
             ended = self.nursery.rehearse(job, self._night())
         else:
-            ended = self.nursery.run(job, self._night(), die_at=left)
+            ended = self.nursery.run(*self._job(job), die_at=left)
         if not self.died:
             self.points += ended.points
         if ended.error:
@@ -93,6 +97,10 @@ class Life(Play):
             if ended.error not in OURS and not self.tolerant:
                 raise AssertionError(f"after {self.died or 'nothing'}: {ended.trace}")
         return ended
+
+    def _job(self, job: Any) -> tuple[Any, ...]:
+        """Return what a child is to do."""
+        return job, self._night()
 
     def _night(self) -> work.Task:
         world, stage = self.world, self.stage
@@ -149,6 +157,34 @@ def carried_out(world: World) -> Counter[str]:
             if re.fullmatch(act.method, method) and re.search(act.path, path):
                 found[act.name] += 1
     return found
+
+
+def ended_well(life: Life, logged: str, usual: Counter[str] | None) -> None:
+    """Hold everything that must hold when a life is over."""
+    world = life.world
+    life.agree()
+    life.read_back_last()
+    assert not life.wrong, life.wrong
+    where = f"killed at {life.died}"
+    assert life.end() == world.variants[world.variant], f"{where}: ended as {life.end()}; heard {life.heard}"
+    assert not world.doubled(), f"{where}: {world.doubled()}"
+    for act in world.acts:
+        often, once = carried_out(world)[act.name], usual[act.name] if usual is not None else 10**6
+        assert act.again or often <= once, f"{where}: {act.name} {often} times, not {once}"
+    life.check(logged)
+
+
+def closed_once(life: Life) -> None:
+    """The evidence says the end once, intent before it, and nothing before its day, in an order a verifier accepts."""
+    events = [e["event"] for e in life.entries()]
+    row = life.row()
+    assert row.closed_on is not None or Outcome(row.outcome) is Outcome.MANUAL_PENDING, life.end()
+    assert events.count(row.outcome) == 1, events
+    assert events.count("planned") <= 1
+    assert events.index("attempted") < events.index(row.outcome)
+    following = Lives(whole=False)
+    wrong = [problem for n, e in enumerate(life.entries()) if (problem := following.follow(n, e))]
+    assert not wrong, wrong
 
 
 @contextmanager

@@ -4,11 +4,12 @@ Nothing of this is in the product. In a child process (`tests.crash.nursery`) th
 own sockets are wrapped, so that every client library passes here whatever it is built on. A point is one line on a
 pipe; at the point asked for the process kills itself with a real SIGKILL, after which nothing of it runs any more.
 
-    commit ours        about to send COMMIT to our database
+    commit ours        about to send COMMIT to our database (`theirs`: to the company's), whoever opened the connection
     committed ours     COMMIT was answered
     call GET /path     a request is about to be sent
     sent GET /path     it was sent and carried out; nothing of the answer was read
     replied GET /path  the answer was read, and nothing was done about it yet
+    file open a.csv    a file below a folder named `crash-…` is about to be opened for writing, renamed or removed
 
 A transaction that wrote nothing leaves nothing behind and is no point.
 """
@@ -20,11 +21,14 @@ import re
 import select
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy.engine.default import DefaultDialect
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 
 PATIENCE = 30.0
 REQUEST = re.compile(rb"([A-Z]+ \S+) HTTP/1\.[01]\r\n")
@@ -51,23 +55,44 @@ def install(points: Points) -> None:
     """Let every commit and every HTTP request of this process pass the points from now on."""
     _commits(points)
     _sockets(points)
+    sys.addaudithook(_Files(points))
+
+
+class _Files:
+    """Counts what is done below a folder named `crash-…`, as Python's audit events tell of it beforehand."""
+
+    def __init__(self, points: Points) -> None:
+        self._points, self._clearing = points, False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if not writes and event not in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"):
+            return
+        ours = "/crash-" in str(arguments[0])
+        if event == "shutil.rmtree":
+            self._clearing = ours  # which goes on with names alone, relative to an open folder
+        elif ours or (self._clearing and event in ("os.remove", "os.rmdir")):
+            self._points.pass_(f"file {event} {os.path.basename(str(arguments[0]))}")
 
 
 def _commits(points: Points) -> None:
-    commit = DefaultDialect.do_commit
+    commit = psycopg.Connection.commit
 
-    def counted(self: Any, dbapi_connection: Any) -> None:
-        driver = dbapi_connection.driver_connection
-        where = driver.info.dbname.partition("_")[0]
-        with driver.cursor() as cursor:
-            wrote = cursor.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()[0] is not None
+    def counted(self: psycopg.Connection[Any]) -> None:
+        if self.info.transaction_status != TransactionStatus.INTRANS:
+            commit(self)
+            return
+        where = self.info.dbname.partition("_")[0]
+        with self.cursor(row_factory=tuple_row) as cursor:
+            found = cursor.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
+        wrote = found != (None,)
         if wrote:
             points.pass_(f"commit {where}")
-        commit(self, dbapi_connection)
+        commit(self)
         if wrote:
             points.pass_(f"committed {where}")
 
-    DefaultDialect.do_commit = counted  # type: ignore[method-assign]
+    psycopg.Connection.commit = counted  # type: ignore[method-assign]
 
 
 def _sockets(points: Points) -> None:

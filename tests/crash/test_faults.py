@@ -165,7 +165,7 @@ def logged(stage: Stage, nursery: Nursery, endpoint: str) -> work.Books:
         stage_entries(connection, [e for n in range(1, 20) for e in samples.life(n)])
     store = stage.s3.connection("evidence_store", "notary", bucket="evidence")
     extra = {**store.extra, "prefix": f"{uuid4().hex}/", "endpoint_url": endpoint}
-    return work.Books(ours, replace(store, extra=extra))
+    return work.Books(ours, replace(store, extra=extra), stage.context.as_of)
 
 
 @pytest.mark.parametrize("refusal", [(507, "InsufficientStorage"), (500, "InternalError"), (503, "SlowDown")])

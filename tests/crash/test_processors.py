@@ -10,7 +10,6 @@ ordinal is killed, until a life ends without being killed.
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -28,14 +27,13 @@ from include.evidence.export import export
 from include.evidence.note import Signer
 from include.evidence.store import EvidenceStore
 from include.sandbox.servers import PostgresServer, S3Server
-from tests.crash.lives import Life, carried_out, living
+from tests.crash.courses import EVERY, chosen
+from tests.crash.lives import Life, carried_out, ended_well, living
 from tests.crash.nursery import Nursery
 from tests.processors.worlds import WORLDS, kind_of, make
 from tests.processors.worlds.base import World
 from tests.processors.worlds.play import Stage, staged
 
-EVERY = os.environ.get("CRASH_POINTS") == "all"
-READS = ("GET", "HEAD")
 SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
 
 
@@ -63,20 +61,6 @@ def played() -> list[tuple[str, str]]:
     return found
 
 
-def chosen(life: Life) -> list[int]:
-    """Return the ordinals (from 1) after which place and database differ from before, and the first of each kind."""
-    found, kinds = [], set()
-    for ordinal, point in enumerate(life.points, 1):
-        word, _, rest = point.partition(" ")
-        method = rest.partition(" ")[0]
-        kind = (word, method in READS if word in ("call", "sent", "replied") else method)
-        left_behind = word == "committed" or (word == "sent" and method not in READS)
-        if left_behind or kind not in kinds or EVERY:
-            found.append(ordinal)
-        kinds.add(kind)
-    return found
-
-
 def around_own_acts(life: Life, world: World, ordinals: list[int]) -> list[int]:
     """Keep those at or right after an act that no other variant plays."""
     own = [a for a in world.acts if a.on == world.variant]
@@ -91,21 +75,6 @@ def around_own_acts(life: Life, world: World, ordinals: list[int]) -> list[int]:
     return found
 
 
-def ended_well(life: Life, logged: str, usual: Counter[str] | None) -> None:
-    """Hold everything that must hold when a life is over."""
-    world = life.world
-    life.agree()
-    life.read_back_last()
-    assert not life.wrong, life.wrong
-    where = f"killed at {life.died}"
-    assert life.end() == world.variants[world.variant], f"{where}: ended as {life.end()}; heard {life.heard}"
-    assert not world.doubled(), f"{where}: {world.doubled()}"
-    for act in world.acts:
-        often, once = carried_out(world)[act.name], usual[act.name] if usual is not None else 10**6
-        assert act.again or often <= once, f"{where}: {act.name} {often} times, not {once}"
-    life.check(logged)
-
-
 @pytest.mark.parametrize(("name", "variant"), played())
 def test_a_life_survives_being_killed_anywhere(
     name: str, variant: str, theatre: Theatre, caplog: pytest.LogCaptureFixture
@@ -116,10 +85,12 @@ def test_a_life_survives_being_killed_anywhere(
         with living(stage, make(stage, name, variant), nursery, rehearsal=rehearsal) as life:
             life.nights()
             ended_well(life, caplog.text, None)
-            usual, ordinals = carried_out(life.world), chosen(life)
+            usual, ordinals = carried_out(life.world), chosen(life.points)
             if variant != kind_of(name).richest and not EVERY:
                 ordinals = around_own_acts(life, life.world, ordinals)
     total = len(life.points)
+    if name == "own_database":
+        assert "committed theirs" in life.points, "the company's database is changed, and that was no point"
     at = iter(range(1, 10**6) if EVERY else ordinals)
     words: Counter[str] = Counter()
     wrong: list[str] = []

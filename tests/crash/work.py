@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from functools import cache
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,10 +19,11 @@ from include import database
 from include.accounts import Accounts, Identifiers
 from include.archive.staging import ArchiveKeys
 from include.connections import Connection, database_url
-from include.disposals import Context, advance_batch, locate_batch
+from include.disposals import Context, advance_batch, archiving, begin_run, locate_batch
 from include.evidence import export as exporting
 from include.evidence import log
 from include.evidence.note import Signer
+from include.evidence.people import add_people_files
 from include.evidence.store import EvidenceStore
 from include.evidence.tags import SubjectTags
 from include.keys import LocalWrapper
@@ -46,6 +48,32 @@ def hang_up() -> None:
     """Close what the engines hold open: a connection must not be shared with children."""
     for engine in _engines.values():
         engine.dispose()
+
+
+class _Shifted(type):
+    """Lets a value of the real class be one of the shifted class too."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime)
+
+
+def shift_clock(by: timedelta) -> None:
+    """Let every module of the product read a clock that is wrong by this much, for the rest of this process."""
+
+    class Clock(datetime, metaclass=_Shifted):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + by
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("include.") and getattr(module, "datetime", None) is datetime:
+            module.datetime = Clock  # type: ignore[attr-defined]
+
+
+def at_another_time(by: timedelta, job: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a job in a process whose clock is wrong by this much."""
+    shift_clock(by)
+    return job(*arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +132,37 @@ def advance(task: Task) -> dict[str, int]:
         return advance_batch(context, task.processor(), task.batch_id, task.owner)
 
 
+class Nobody(Company):
+    """A company whose accounts are all gone."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def held_accounts(self, as_of: date) -> list[str]:
+        return []
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What evidence tasks need: our database and a bucket."""
+    """What archive and evidence tasks need: our database, a bucket, the business date and the run."""
 
     ours: Connection
     store: Connection
+    as_of: date
+    run_id: UUID | None = None
+
+    def context(self) -> Context:
+        """Return a context without accounts."""
+        return Context(
+            engine=engine_of(self.ours),
+            accounts=Nobody(),  # type: ignore[arg-type]
+            schedule=loaded(),
+            tags=SubjectTags({"2026": bytes(32)}),
+            wrapper=LocalWrapper(bytes(range(32))),
+            as_of=self.as_of,
+            run_id=self.run_id,
+            dag_id="nightly_retention",
+        )
 
 
 SIGNER = Signer(bytes(range(32)), "crash.example.com/log")
@@ -120,9 +173,28 @@ def seal(books: Books) -> int:
     return log.seal(engine_of(books.ours), EvidenceStore.of(books.store), SIGNER, now=datetime.now(UTC)).size
 
 
+def pack(books: Books) -> dict[str, int]:
+    """Pack what is staged."""
+    return archiving.pack_staged(books.context(), books.store)
+
+
+def lapse(books: Books, airflow_run_id: str) -> dict[str, int]:
+    """Destroy what is due in a run of its own, as `archive_disposal` does."""
+    context = books.context()
+    run_id = begin_run(context, airflow_run_id=airflow_run_id)
+    return archiving.lapse_due(replace(context, run_id=run_id), books.store)
+
+
 def export(books: Books, folder: str) -> int:
     """Export the log."""
     return exporting.export(engine_of(books.ours), Path(folder), vkey=SIGNER.vkey, signer=SIGNER).size
+
+
+def export_for_people(books: Books, folder: str) -> int:
+    """Export the log with workbook, reports and a certificate."""
+    extras = partial(add_people_files, processors=("own_database",))
+    target, ours = Path(folder), engine_of(books.ours)
+    return exporting.export(ours, target, vkey=SIGNER.vkey, signer=SIGNER, extras=extras).size
 
 
 def export_on_a_full_disk(books: Books, folder: str) -> int:

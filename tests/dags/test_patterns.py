@@ -14,6 +14,16 @@ PERSONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("number", ["01012345678", "010-1234-5678", "821012345678", "123-45-67890", "900101-1234567"])
+def test_no_account_id_is_a_person_s_number_where_it_shows(number: str) -> None:
+    assert not re.search(request_form.ACCOUNT, number)
+
+
+@pytest.mark.parametrize("number", ["1", "10", "acc-0001", "1234567890", "820000000001"])
+def test_a_company_s_account_ids_are_taken(number: str) -> None:
+    assert re.search(request_form.ACCOUNT, number)
+
+
 @pytest.mark.parametrize("number", PERSONS)
 @pytest.mark.parametrize(
     "pattern", [request_form.END_USER_ID, request_form.REFERENCE, decision_forms.REFERENCE], ids=["end", "ask", "proof"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from include.connections import Connection
 from include.disposals import Context, begin_run, finish_run
-from include.disposals.runs import check_as_of
+from include.disposals.runs import check_as_of, check_clock
 from include.errors import DecisionRefused
 from tests.disposals.conftest import DAY, Bench
 
@@ -42,6 +42,14 @@ def test_a_retried_begin_is_the_same_run(bench: Bench) -> None:
     again = begin_run(bench.context, airflow_run_id="r1")
     assert again == bench.context.run_id
     assert [e["event"] for e in bench.entries()].count("run_started") == 1
+
+
+@pytest.mark.parametrize("skew", [timedelta(days=30), timedelta(days=-1), timedelta(minutes=6)])
+def test_a_clock_that_differs_from_the_databases_is_refused(context: Context, skew: timedelta) -> None:
+    with context.engine.connect() as connection:
+        check_clock(connection, datetime.now(UTC) + timedelta(minutes=3))
+        with pytest.raises(DecisionRefused, match="business date is in doubt"):
+            check_clock(connection, datetime.now(UTC) + skew)
 
 
 def test_a_run_is_finished_once(bench: Bench) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
 
 from include.database import disposal, run, schedule_version
-from include.database.finding import entry_find
+from include.database.finding import entry_find, entry_life
 from include.errors import EvidenceError
 from include.evidence import finding, narrowing
 from include.evidence.ask import EVERY
@@ -19,6 +19,7 @@ from include.evidence.narrowing import NarrowSource
 from include.evidence.questions import Asked
 from include.evidence.rebuild import rebuild
 from include.evidence.sources import DatabaseSource
+from include.evidence.verify import CLOSING, closes
 from tests.evidence import samples
 from tests.evidence.conftest import NOW, Log
 from tests.evidence.test_questions import ENTRIES, TAG
@@ -138,12 +139,58 @@ def test_the_words_to_choose_from_are_those_of_the_log(asked: Log) -> None:
 
 
 def test_a_rebuilt_database_is_found_in_again(asked: Log) -> None:
+    def found() -> list[list[Any]]:
+        with asked.engine.connect() as connection:
+            return [list(connection.execute(select(t).order_by(*t.primary_key))) for t in (entry_find, entry_life)]
+
+    before = found()
     with asked.engine.begin() as connection:
-        before = connection.execute(select(func.count()).select_from(entry_find)).scalar_one()
         connection.execute(delete(entry_find))
+        connection.execute(delete(entry_life))
     rebuild(asked.engine, asked.store, asked.signer.vkey, now=NOW)
-    with asked.engine.connect() as connection:
-        assert connection.execute(select(func.count()).select_from(entry_find)).scalar_one() == before
+    assert found() == before
+
+
+def test_a_disposal_our_tables_call_closed_is_open_until_the_log_closes_it(asked: Log) -> None:
+    with asked.engine.begin() as connection:
+        connection.execute(update(disposal).values(outcome="confirmed_absent", closed_on=date(2026, 11, 20), code=None))
+    for name in ("due-not-done", "unconfirmed", "corrections", "reconcile"):
+        whole = EVERY[name].answer(DatabaseSource(asked.engine).entries(), ASKED)
+        assert EVERY[name].answer(NarrowSource(asked.engine).about(name, ASKED), ASKED) == whole
+        assert whole.rows
+
+
+LATER = {"until": "2026-12-30"}
+NEEDS = {"blocked": {"code": "hold_h-2"}, "cancelled": {"code": "x"}, "retained": LATER, "expires_by_processor": LATER}
+LASTS = [
+    *((event, NEEDS.get(event, {"basis": "x"})) for event in sorted({*CLOSING, *NEEDS, "planned", "reappeared"})),
+    ("retained_by_processor", {"basis": "x"} | LATER),
+    ("expires_by_processor", {"code": "date_passed"} | LATER),
+    ("expires_by_processor", {"code": "no_api"} | LATER),
+]
+
+
+@pytest.mark.parametrize(("event", "more"), LASTS)
+def test_what_the_log_leaves_open_is_what_its_verifier_calls_open(log: Log, event: str, more: dict[str, str]) -> None:
+    entries = [samples.disposal(1, "planned"), samples.disposal(1, event, **more)]
+    log.stage(entries)
+    log.seal()
+    with log.engine.connect() as connection:
+        (life,) = connection.execute(select(entry_life)).all()
+    day = date.fromisoformat(entries[1]["as_of"])
+    assert (life.last_index, life.closed_on) == (1, day if closes(entries[1]) else None)
+    log.stage([samples.disposal(1, "reappeared")])
+    log.seal()
+    with log.engine.connect() as connection:
+        assert connection.execute(select(entry_life.c.last_index, entry_life.c.closed_on)).all() == [(2, None)]
+
+
+def test_what_a_seal_left_out_is_added_before_a_question_is_answered(asked: Log) -> None:
+    with asked.engine.begin() as connection:
+        connection.execute(delete(entry_find).where(entry_find.c.log_index > 3))
+    whole = EVERY["late"].answer(DatabaseSource(asked.engine).entries(), ASKED)
+    assert EVERY["late"].answer(NarrowSource(asked.engine).about("late", ASKED), ASKED) == whole
+    assert whole.rows
 
 
 def test_an_entry_is_shown_by_its_exact_bytes(asked: Log) -> None:

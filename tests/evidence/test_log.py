@@ -8,14 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from include.database import checkpoint, entry
 from include.errors import EvidenceError, VerificationError
 from include.evidence import tiles, tree
 from include.evidence.entries import canonical
-from include.evidence.log import latest, stage
+from include.evidence.finding import Wanted, catch_up
+from include.evidence.finding import count as found
+from include.evidence.log import LOCK, latest, stage
 from include.evidence.note import Checkpoint, Signer, open_checkpoint
 from include.evidence.rebuild import rebuild
 from include.evidence.store import EvidenceStore, Stored
@@ -101,6 +103,28 @@ def test_a_seal_publishes_the_root_of_everything_staged(log: Log) -> None:
     assert sealed == published(log)
     assert sealed.root == tree.root(leaves(log))
     assert log.objects() == ["checkpoint", "checkpoints/000000000000003", "tile/0/000.p/3", "tile/entries/000.p/3"]
+
+
+def test_a_seal_stands_though_what_finds_its_entries_could_not_be_filled(
+    log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = []
+
+    def broken(engine: Engine) -> int:
+        with engine.connect() as connection:
+            free.append(connection.execute(select(func.pg_try_advisory_lock(LOCK))).scalar_one())
+            connection.execute(select(func.pg_advisory_unlock(LOCK)))
+        raise OperationalError("INSERT", {}, Exception("no space left"))
+
+    monkeypatch.setattr("include.evidence.log.catch_up", broken)
+    log.stage(some(3))
+    assert log.seal().size == published(log).size == 3
+    assert free == [True]  # others need not wait for it
+    assert "not findable yet" in caplog.text
+    monkeypatch.undo()
+    assert catch_up(log.engine) == 3
+    with log.engine.connect() as connection:
+        assert found(connection, Wanted()) == 3
 
 
 def test_sealing_again_writes_nothing(log: Log) -> None:

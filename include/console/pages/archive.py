@@ -8,6 +8,7 @@ from include.console.asking import Ask
 from include.console.charts import Part
 from include.console.pages import Page
 from include.console.pages.evidence import number_of
+from include.console.paging import Rows
 from include.console.reading import archive as reading
 from include.console.roles import Capability
 
@@ -64,6 +65,5 @@ def readers(ask: Ask) -> Response:
     before = number_of(ask, "after") if ask.after else None
     with ask.services.reading() as connection:
         found = reading.readings(connection, before=before, limit=READERS + 1)
-    shown = found[:READERS]
-    following = shown[-1].index if len(found) > READERS else None
-    return ask.render("archive_readers.html", readings=shown, next=following)
+    following = str(found[READERS - 1].index) if len(found) > READERS else None
+    return ask.render("archive_readers.html", rows=Rows(found[:READERS], following, not ask.after))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -45,10 +46,6 @@ def show(ask: Ask) -> Response:
 @page.get("stop", Capability.WORK)
 def stop(ask: Ask) -> Response:
     """Show the stop, its clocks, and the forms to set, release and assess."""
-    return _stop(ask)
-
-
-def _stop(ask: Ask) -> Response:
     with ask.services.reading() as connection:
         values: dict[str, Any] = {
             "stop": stopping.current(connection),
@@ -83,7 +80,8 @@ def started(ask: Ask, dag: str, conf: dict[str, Any], back: str) -> Response:
 @page.get("approvals", Capability.WORK)
 def approvals(ask: Ask) -> Response:
     """List what waits for a second person, as Airflow asks it."""
-    return ask.render("decisions_approvals.html", waiting=waiting(ask), rows=_register(ask))
+    shown, total = waiting(ask)
+    return ask.render("decisions_approvals.html", waiting=shown, more=total - len(shown), rows=_register(ask))
 
 
 def _register(ask: Ask) -> Any:
@@ -91,14 +89,21 @@ def _register(ask: Ask) -> Any:
         return reading.open_approvals(connection, ask.services.now())
 
 
-def waiting(ask: Ask) -> list[dict[str, Any]]:
-    """Return the open questions this person may read, each with its text as safe HTML."""
+def waiting(ask: Ask) -> tuple[list[dict[str, Any]], int]:
+    """Return the oldest open questions this person may read, their texts as safe HTML, and how many there are."""
     status, found = ask.airflow(
         "GET", f"/dags/~/dagRuns/~/hitlDetails?response_received=false&limit={LISTED}&order_by=created_at"
     )
     if status != 200:
         raise DecisionRefused(ask.words("decisions.no_questions", status=status))
-    return [_question(detail) for detail in found["hitl_details"]]
+    shown = [_question(detail) for detail in found["hitl_details"]]
+    return shown, int(found.get("total_entries", len(shown)))
+
+
+def _one(ask: Ask, path: str) -> dict[str, Any] | None:
+    """Return one question that is still open, however many stand before it in the list."""
+    status, found = ask.airflow("GET", path)
+    return None if status != 200 or found.get("response_received") else _question(found)
 
 
 def _question(detail: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def _question(detail: dict[str, Any]) -> dict[str, Any]:
         "subject": detail["subject"],
         "body": _text(detail.get("body") or ""),
         "options": detail["options"],
-        "since": detail["created_at"],
+        "since": datetime.fromisoformat(detail["created_at"]),
     }
 
 
@@ -124,22 +129,14 @@ def _text(markdown: str) -> Markup:
 @page.post("approvals/answer", Capability.APPROVE)
 def answer(ask: Ask) -> Response:
     """Send this person's answer to a question. Who asked may not approve: the run compares both names and refuses."""
-    place = tuple(ask.value(name) for name in ("dag", "run", "task"))
-    wanted = next(
-        (
-            q
-            for q in waiting(ask)
-            if (q["dag"], q["run"], q["task"]) == place and str(q["map_index"]) == ask.value("map")
-        ),
-        None,
-    )
+    dag, run, task, index = (quote(ask.value(name), safe="") for name in ("dag", "run", "task", "map"))
+    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/{index}/hitlDetails"
+    wanted = _one(ask, path) if dag and run and task and re.fullmatch(r"-1|\d{1,5}", index) else None
     if wanted is None or ask.value("choice") not in wanted["options"]:
         raise DecisionRefused(ask.words("decisions.answered_before"))
-    run = quote(place[1], safe="")
-    path = f"/dags/{place[0]}/dagRuns/{run}/taskInstances/{place[2]}/{wanted['map_index']}/hitlDetails"
     status, _ = ask.airflow("PATCH", path, {"chosen_options": [ask.value("choice")], "params_input": {}})
     if status == 403:
-        raise DecisionRefused(ask.words("form.not_yours", dag=place[0]))
+        raise DecisionRefused(ask.words("form.not_yours", dag=wanted["dag"]))
     if status != 200:
         raise DecisionRefused(ask.words("decisions.answered_before"))
     return ask.render("decisions_answered.html", question=wanted, choice=ask.value("choice"))

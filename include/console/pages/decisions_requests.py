@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from include.console import forms
@@ -15,6 +17,7 @@ from include.errors import DecisionRefused
 
 page = Page("decisions/requests")
 DAG = "answer_request"
+CONFIRMED = "confirmed"
 
 
 @page.get("", Capability.WORK)
@@ -34,16 +37,30 @@ def one(ask: Ask) -> Response:
         row = reading.one_request(connection, identity(ask, ask.query.get("id", "")))
     if row is None:
         raise DecisionRefused(ask.words("decisions.gone"))
-    acts = ask.can("REQUEST") and row.closed_on is None and reading.decidable(row.status)
-    shown = [f for f in forms.fields(ask, DAG) if f.name != "request_id"] if acts else []
+    decidable = reading.decidable(row.status)
+    acts = ask.can("REQUEST") and row.closed_on is None and (decidable or row.confirmed_on is None)
     return ask.render(
-        "decisions_request.html", row=row, today=today, fields=shown, next=reading.next_of_request(row), acts=acts
-    )
+        "decisions_request.html", row=row, today=today, fields=_fields(ask, decidable=decidable) if acts else [],
+        next=reading.next_of_request(row), acts=acts, decidable=decidable,
+    )  # fmt: skip
+
+
+def _fields(ask: Ask, *, decidable: bool) -> list[forms.Field]:
+    """Return the form's fields; of a request that was released only its receipt can still be confirmed."""
+    shown = [f for f in forms.fields(ask, DAG) if f.name != "request_id"]
+    if decidable:
+        return shown
+    return [
+        replace(f, choices=[c for c in f.choices if c[0] == CONFIRMED], value=CONFIRMED)
+        for f in shown
+        if f.name == "decision"
+    ]
 
 
 @page.post("answer", Capability.REQUEST)
 def answer(ask: Ask) -> Response:
     """Start `answer_request` as this person."""
     shown = [f for f in forms.fields(ask, DAG) if f.name != "request_id"]
-    conf = forms.conf_of(ask, shown) | {"request_id": str(identity(ask, ask.value("request_id")))}
+    conf = {name: value for name, value in forms.conf_of(ask, shown).items() if value}  # the rest has its own defaults
+    conf |= {"request_id": str(identity(ask, ask.value("request_id")))}
     return started(ask, DAG, conf, "decisions/requests")

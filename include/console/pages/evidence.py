@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from include.console.asking import Ask
 from include.console.pages import Page
+from include.console.paging import Rows
 from include.console.reading import evidence as reading
 from include.console.roles import Capability
 from include.console.services import Services
@@ -43,18 +44,17 @@ def search(ask: Ask) -> Response:
             "rules": finding.rules(connection),
             "events": finding.events(connection),
         }
-    shown = rows[:SIZE]
+    more = str(rows[SIZE - 1].log_index) if len(rows) > SIZE else None
     return ask.render(
         "evidence_search.html",
-        rows=shown,
-        next=shown[-1].log_index if len(rows) > SIZE else None,
+        rows=Rows(rows[:SIZE], more, not ask.after),
         asked={k: v for k, v in ask.query.items() if k in ASKED and v},
         counted=finding.COUNTED,
         **values,
     )
 
 
-ASKED = ("from", "to", "processor", "rule", "event", "flag")
+ASKED = ("from", "to", "processor", "rule", "event", "flag", "run")
 
 
 def wanted_of(ask: Ask) -> finding.Wanted:
@@ -180,8 +180,9 @@ def places(services: Services) -> tuple[EvidenceStore, str]:
 
 
 def _authority(services: Services) -> Authority | None:
-    """Return the timestamp authority, or None where there is no connection to one."""
+    """Return the timestamp authority, or None where there is no connection to one; a wrong connection is an error."""
     try:
-        return Authority.of(services.connection("evidence_tsa"))
+        found = services.connection("evidence_tsa")
     except ConfigurationError:
         return None
+    return Authority.of(found)

@@ -13,6 +13,7 @@ from include.console import forms
 from include.console.asking import Ask
 from include.console.pages import Page
 from include.console.pages.evidence import number_of
+from include.console.paging import Rows
 from include.console.reading import evidence as reading
 from include.console.roles import Capability
 from include.errors import DecisionRefused
@@ -33,8 +34,8 @@ def show(ask: Ask) -> Response:
     """Show the exports, newest first."""
     skip = number_of(ask, "after") if ask.after else 0
     found, total = reading.exports(_root(), skip=skip, limit=SIZE)
-    following = skip + SIZE if skip + SIZE < total else None
-    return ask.render("evidence_exports.html", exports=found, total=total, next=following, zipped=MOST_ZIPPED)
+    following = str(skip + SIZE) if skip + SIZE < total else None
+    return ask.render("evidence_exports.html", rows=Rows(found, following, not ask.after))
 
 
 @page.get("one", Capability.EVIDENCE)

@@ -8,15 +8,14 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from include.console import looking_up
 from include.console.asking import Ask
 from include.console.pages import Page
 from include.console.pages.evidence import number_of, places
 from include.console.roles import Capability
-from include.disposals.approvals import staff
 from include.errors import DecisionRefused, VerificationError
 from include.evidence.answers import Answer, Asked
-from include.evidence.ask import EVERY, base
-from include.evidence.lookups import Person, look_up
+from include.evidence.ask import EVERY
 from include.evidence.narrowing import NarrowSource
 from include.evidence.note import open_checkpoint
 from include.evidence.sources import DatabaseSource, same_history
@@ -68,18 +67,12 @@ def answer(ask: Ask) -> Response:
 @page.post("account", Capability.TAGS)
 def account(ask: Ask) -> Response:
     """Answer what became of one account: a look-up, recorded with who asked before anything is shown."""
-    name, value = ask.value("question"), ask.value("account_id")
-    if name not in ACCOUNTS or not value or len(value) > 64:
-        raise DecisionRefused(ask.words("questions.account_needed"))
-    services = ask.services
-    who = staff(ask.user.name, ask.user.role, services.wrapper)
-    with services.engine.begin() as connection:
-        tags = look_up(
-            connection, services.tags, value, by=Person(who.role, who.pseudonym), approver=None, base=base(),
-            four_eyes=services.schedule.settings.lookup_four_eyes, ip=ask.ip or None,
-        )  # fmt: skip
+    name = ask.value("question")
+    if name not in ACCOUNTS:
+        raise DecisionRefused(ask.words("questions.unknown"))
+    tags = looking_up.opened(ask, looking_up.account_of(ask, "account_id"))
     asked = Asked(tags=frozenset(tags.values()), epochs=tuple(tags), language=ask.words.language)
-    source = NarrowSource(services.engine)
+    source = NarrowSource(ask.services.engine)
     return _page(ask, name, EVERY[name].answer(source.about(name, asked), asked), source=source)
 
 

@@ -23,9 +23,10 @@ FIGURES = (
 )  # fmt: skip
 """Above the fold, in this order, each with its colour and sign."""
 END_KIND = {
-    "destroyed": "good", "nothing": "plain", "anonymised": "good", "attested": "good", "kept": "kept",
-    "expired": "kept", "cancelled": "plain",
+    "destroyed": "good", "nothing": "plain", "anonymised": "anonymised", "attested": "attested", "kept": "kept",
+    "expired": "expired", "cancelled": "cancelled",
 }  # fmt: skip
+"""Each end has a colour of its own, so that nothing is drawn as destroyed that was not read back as gone."""
 PROSPECT_KIND = {
     "late": "bad", "miss": "wait", "person": "person", "held": "held", "dated": "kept", "in_time": "good",
 }  # fmt: skip
@@ -78,7 +79,7 @@ def show(ask: Ask) -> Response:
         since = min((n.as_of for n in nights), default=as_of)
         opened = reading.open_now(connection, as_of)
         over = reading.ended(connection, since)
-        standing = reading.standing(connection)
+        standing = reading.standing(connection, ask.services.now())
         answers = reading.answers_due(connection, as_of)
         quotas = reading.quotas(connection, windows(), ask.services.now())
     counts = reading.by_processor(opened, over, newest.as_of if newest else None)

@@ -24,9 +24,5 @@ def show(ask: Ask) -> Response:
             return ask.render("run_unknown.html", dag_id=dag_id)
         deeds = runs.deeds(connection, row)
         entries = runs.entries(connection, row, after=ask.after) if ask.can("EVIDENCE") else None
-        first, last = runs.bounds(connection, row)
-    outcomes = sorted({o for counts in deeds.counts.values() for o in counts})
-    return ask.render(
-        "run.html", run=row, deeds=deeds, outcomes=outcomes, entries=entries, first=first, last=last,
-        dag_id=dag_id, run_id=run_id,
-    )  # fmt: skip
+    events = sorted({event for counts in deeds.counts.values() for event in counts})
+    return ask.render("run.html", run=row, deeds=deeds, events=events, entries=entries, dag_id=dag_id, run_id=run_id)

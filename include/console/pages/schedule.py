@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from pkgutil import iter_modules
 
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -25,7 +26,7 @@ page = Page("schedule", order=40)
 @page.get("", Capability.COUNTS)
 def show(ask: Ask) -> Response:
     """Show the schedule in force, its examples computed for a day (default: today in Seoul)."""
-    schedule = ask.services.schedule
+    schedule, waiting = ask.services.schedule, _configured(ask)
     with ask.services.reading() as connection:
         today = ask.services.as_of(connection)
         known = reading.versions(connection)
@@ -36,7 +37,9 @@ def show(ask: Ask) -> Response:
     ]
     return ask.render(
         "schedule.html", schedule=schedule, rules=rules, day=day, today=today, versions=known,
-        problems=_problems(schedule.body), words=lambda period: reading.in_words(period, ask.words.language),
+        problems=_problems(schedule.body, ask.services.folder), waiting=waiting,
+        governs=any(row.sha256 == schedule.sha256 and reading.governs(row, today) for row in known),
+        words=lambda period: reading.in_words(period, ask.words.language),
         who=lambda subjects: ", ".join(ask.words(f"subject.{s}") for s in subjects),
     )  # fmt: skip
 
@@ -48,12 +51,27 @@ def _day(ask: Ask, today: date) -> date:
         raise DecisionRefused(ask.words("schedule.not_a_day")) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The configured file where it is not the version in force: its digest and what the lint finds in it."""
+
+    sha256: str
+    problems: tuple[str, ...]
+
+
+def _configured(ask: Ask) -> Waiting | None:
+    path = os.environ.get("RETENTION_SCHEDULE")
+    body = schedules.read(Path(path) if path else schedules.PACKAGED)
+    if body == ask.services.schedule.body:
+        return None
+    return Waiting(_sha(body), _problems(body, ask.services.folder))
+
+
 @lru_cache(maxsize=4)
-def _problems(body: bytes) -> tuple[str, ...]:
-    """Return what the lint finds in this text, against the processors that exist here."""
-    folder = Path(next(iter(processors.__path__)))
-    names = tuple(sorted(m.name for m in iter_modules([str(folder)]) if not m.name.startswith("_")))
-    return tuple(str(error) for error in schedules.check(body, file="schedule", processors=names))
+def _problems(body: bytes, folder: Path) -> tuple[str, ...]:
+    """Return what the lint finds in this text and the files beside it, against the processors that exist here."""
+    found = schedules.check(body, file="schedule", folder=folder, processors=processors.names())
+    return tuple(str(error) for error in found)
 
 
 @page.get("versions", Capability.COUNTS)
@@ -61,7 +79,7 @@ def compare(ask: Ask) -> Response:
     """Show what differs between two versions; without `old` and `new` the newest two."""
     with ask.services.reading() as connection:
         old, new = _pair(ask, connection)
-    before, after = reading.read(old), reading.read(new)
+    before, after = (reading.read(body, ask.services.folder) for body in (old, new))
     changed = reading.differences(before, after) if before and after else None
     return ask.render(
         "schedule_versions.html", old=_sha(old), new=_sha(new), before=before, after=after, changed=changed,
@@ -75,7 +93,7 @@ def moved(ask: Ask) -> Response:
     with ask.services.reading() as connection:
         today = ask.services.as_of(connection)
         old, new = reading.version(connection, ask.value("old")), reading.version(connection, ask.value("new"))
-    before, after = reading.read(old), reading.read(new)
+    before, after = (reading.read(body, ask.services.folder) for body in (old, new))
     if before is None or after is None:
         raise DecisionRefused(ask.words("schedule.unreadable"))
     found = reading.moved(ask.services.accounts, ask.services.engine, before, after, today)

@@ -16,10 +16,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
+from include.archive.inventory import KEPT
 from include.console.services import Services
 from include.database import among, archive_link, archive_object, disposal, entry, hold
 from include.database.requests import request
 from include.disposals import holds, request_events
+from include.evidence.verify import DESTROYED
 from include.policy.facts import AccountFacts, Hold
 from include.policy.planner import plan
 from include.policy.plans import Kept, Plan, PlannedDisposal
@@ -27,6 +29,8 @@ from include.policy.schedule import Schedule
 from include.policy.targets import absent, targets
 
 PLANNED, LATER, IN_USE = "to_be_planned", "not_yet_due", "in_use"
+STILL_THERE = ("retained", "retained_by_processor")
+"""Outcomes with which a disposal may end although the data is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Held:
     """One scope still held: where, what, under which rule, until when, and what state its erasure is in.
 
     `state` is an outcome of our own record, or `to_be_planned` (the next night plans it), `not_yet_due`, or `in_use`
-    (nothing has started its period, so it has no end date yet).
+    (nothing has started its period, so it has no end date yet). `closed_on`: since then nothing more is done about it,
+    and the place keeps it.
     """
 
     processor: str
@@ -47,10 +52,11 @@ class Held:
     held_by: tuple[str, ...] = ()
     until: date | None = None
     code: str = ""
+    closed_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Ended:
     """One disposal that ended: how, when, and the entry that says so (None: not sealed, or not asked for)."""
 
     disposal_id: UUID
@@ -73,8 +79,12 @@ class Account:
     facts: AccountFacts | None
     held: Sequence[Held]
     kept: Sequence[Kept]
-    gone: Sequence[Gone]
-    holds: Sequence[Hold]
+    gone: Sequence[Ended]
+    """What was read back as gone, and nothing else."""
+    otherwise: Sequence[Ended]
+    """What ended without that: attested by a person, lapsed by the place's own schedule, cancelled."""
+    computed: Sequence[Hold]
+    """Holds of the company's own records that stand today."""
     placed: Sequence[Any]
     requests: Sequence[Any]
     archived: Sequence[Any]
@@ -90,18 +100,23 @@ class Account:
         return found
 
     @property
+    def stored(self) -> bool:
+        """Whether an object of the archive still holds something of this account."""
+        return any(row.state in KEPT for row in self.archived)
+
+    @property
     def known(self) -> bool:
         """Whether anything at all is known under this id."""
-        return self.facts is not None or bool(self.gone or self.held or self.requests or self.placed)
+        return self.facts is not None or bool(self.gone or self.otherwise or self.held or self.requests or self.placed)
 
 
 def read(services: Services, account_id: str, as_of: date, *, proofs: bool) -> Account:
     """Return what is known of an account; with `proofs`, also which entry of the log says what became of it."""
     schedule, reader = services.schedule, services.accounts
+    tags = list(services.tags.all(account_id).values())  # before any transaction: a key may lie with a KMS
     facts = next(iter(reader.facts([account_id])), None)
     computed = list(reader.computed_holds([account_id]).get(account_id, [])) if facts else []
     with services.reading() as connection:
-        tags = list(services.tags.all(account_id).values())
         rows = _disposals(connection, tags)
         stood = [*computed, *holds.placed(connection, [account_id]).get(account_id, [])]
         made: Plan | None = None
@@ -109,13 +124,15 @@ def read(services: Services, account_id: str, as_of: date, *, proofs: bool) -> A
             made = plan(request_events.with_requests(connection, [facts])[0], schedule, stood, as_of)
         closed = [r for r in rows if r.closed_on is not None]
         said = _last_entries(connection, [r.disposal_id for r in closed]) if proofs else {}
+        ended = [_ended(r, said.get(r.disposal_id)) for r in closed if r.outcome not in STILL_THERE]
         return Account(
             account_id=account_id,
             facts=facts,
             held=sorted(held_of(facts, schedule, rows, made), key=_order),
             kept=made.kept if made else (),
-            gone=[_gone(r, said.get(r.disposal_id)) for r in closed],
-            holds=stood,
+            gone=[e for e in ended if e.outcome in DESTROYED],
+            otherwise=[e for e in ended if e.outcome not in DESTROYED],
+            computed=[h for h in computed if h.released_on is None or h.released_on >= as_of],
             placed=_placed(connection, account_id),
             requests=_requests(connection, tags),
             archived=_archived(connection, [r.disposal_id for r in rows]),
@@ -124,14 +141,14 @@ def read(services: Services, account_id: str, as_of: date, *, proofs: bool) -> A
 
 
 def held_of(facts: AccountFacts | None, schedule: Schedule, rows: Sequence[Any], made: Plan | None) -> Iterator[Held]:
-    """Yield what is still held: open disposals first, then what the plan adds, then what nothing ends yet."""
+    """Yield what is still held: open disposals and what a place keeps, then what the plan adds, what nothing ends."""
     known = {(r.processor, r.rule_id, r.scope_id, r.trigger_event, r.trigger_date) for r in rows}
     started = {(r.processor, r.rule_id, r.scope_id) for r in rows}
     for row in rows:
-        if row.closed_on is None:
+        if row.closed_on is None or row.outcome in STILL_THERE:
             yield Held(
                 row.processor, row.rule_id, row.scope_id, tuple(row.categories), row.outcome, row.last_day,
-                row.destroy_by, until=row.until, code=row.code or "",
+                row.destroy_by, until=row.until, code=row.code or row.basis or "", closed_on=row.closed_on,
             )  # fmt: skip
     if made is None or facts is None:
         return
@@ -160,7 +177,10 @@ def _order(one: Held) -> tuple[Any, ...]:
 def _disposals(connection: Connection, tags: Collection[str]) -> list[Any]:
     return list(
         connection.execute(
-            select(disposal).where(among(disposal.c.subject_tag, tags)).order_by(disposal.c.destroy_by).limit(500)
+            select(disposal)
+            .where(among(disposal.c.subject_tag, tags))
+            .order_by(disposal.c.closed_on.desc().nulls_first(), disposal.c.destroy_by)
+            .limit(500)
         )
     )
 
@@ -175,9 +195,9 @@ def _last_entries(connection: Connection, ids: Collection[UUID]) -> dict[UUID, t
     return {r.disposal_id: (r.log_index, json.loads(bytes(r.body))) for r in rows}
 
 
-def _gone(row: Any, said: tuple[int | None, Mapping[str, Any]] | None) -> Gone:
+def _ended(row: Any, said: tuple[int | None, Mapping[str, Any]] | None) -> Ended:
     index, body = said or (None, {})
-    return Gone(
+    return Ended(
         row.disposal_id, row.processor, row.rule_id, tuple(row.categories), row.outcome, row.closed_on, row.destroy_by,
         row.count_before, index, str(body.get("verify_method", "")),
     )  # fmt: skip
@@ -207,14 +227,3 @@ def _archived(connection: Connection, ids: Collection[UUID]) -> list[Any]:
             .order_by(archive_object.c.last_day)
         )
     )
-
-
-def entries_of(connection: Connection, tags: Collection[str]) -> list[tuple[int, dict[str, Any]]]:
-    """Return every sealed entry about the disposals of these tags with its log index, in log order."""
-    ids = connection.execute(select(disposal.c.disposal_id).where(among(disposal.c.subject_tag, tags))).scalars().all()
-    rows = connection.execute(
-        select(entry.c.log_index, entry.c.body)
-        .where(among(entry.c.disposal_id, ids), entry.c.log_index.is_not(None))
-        .order_by(entry.c.log_index)
-    )
-    return [(r.log_index, json.loads(bytes(r.body))) for r in rows]

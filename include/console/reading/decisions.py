@@ -44,14 +44,13 @@ def counts(connection: Connection, *, as_of: date, now: datetime) -> Counts:
     open_requests, late_requests = _two(
         connection, request.c.request_id, request.c.closed_on.is_(None), request.c.due < as_of
     )
-    asked = (
+    waiting = (
         select(func.count(), func.count().filter(manual_request.c.due < as_of))
         .select_from(manual_order)
         .join(manual_request, manual_request.c.request_id == manual_order.c.request_id)
         .where(manual_order.c.answered_on.is_(None))
     )
-    orders, late_orders = connection.execute(asked).one()
-    approvals = select(func.count()).where(approval.c.decision.is_(None), approval.c.expires > now)
+    orders, late_orders = connection.execute(waiting).one()
     undecided = select(func.count()).where(sighting.c.decided_on.is_(None))
     return Counts(
         holds,
@@ -60,7 +59,7 @@ def counts(connection: Connection, *, as_of: date, now: datetime) -> Counts:
         late_requests,
         orders,
         late_orders,
-        connection.execute(approvals).scalar_one(),
+        asked(connection, now),
         connection.execute(undecided).scalar_one(),
         stopping.current(connection) is not None,
         len(stopping.clocks(connection)),
@@ -176,6 +175,12 @@ def stops(connection: Connection, *, limit: int = 20) -> Sequence[Row[Any]]:
 
 
 # -- approvals -----------------------------------------------------------------------------------------------------
+def asked(connection: Connection, now: datetime) -> int:
+    """Return how many questions our register has open for a second person."""
+    wanted = select(func.count()).where(approval.c.decision.is_(None), approval.c.expires > now)
+    return int(connection.execute(wanted).scalar_one())
+
+
 def open_approvals(connection: Connection, now: datetime) -> Sequence[Any]:
     """Return what our register waits for a second person about: the kind, since when, until when. No login names."""
     c = approval.c

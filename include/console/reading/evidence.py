@@ -45,18 +45,27 @@ class State:
     """Size of the newest checkpoint that an authority stamped."""
 
 
-def state(connection: Connection) -> State:
-    """Return the log's state from our database."""
-    newest = connection.execute(
+def newest(connection: Connection) -> Any:
+    """Return size, root and time of the newest checkpoint of our database, or None for a log never sealed."""
+    return connection.execute(
         select(checkpoint.c.size, checkpoint.c.root, checkpoint.c.signed_at).order_by(checkpoint.c.size.desc()).limit(1)
     ).first()
-    waiting = connection.execute(select(func.count()).where(entry.c.log_index.is_(None))).scalar_one()
+
+
+def unsealed(connection: Connection) -> int:
+    """Return how many entries wait to be sealed."""
+    return int(connection.execute(select(func.count()).where(entry.c.log_index.is_(None))).scalar_one())
+
+
+def state(connection: Connection) -> State:
+    """Return the log's state from our database."""
+    sealed = newest(connection)
     anchored = find(connection, Wanted(event="anchored"), before=None, limit=1)
     return State(
-        size=newest.size if newest else 0,
-        root=base64.b64encode(newest.root).decode() if newest else "",
-        signed_at=newest.signed_at if newest else None,
-        waiting=int(waiting),
+        size=sealed.size if sealed else 0,
+        root=base64.b64encode(sealed.root).decode() if sealed else "",
+        signed_at=sealed.signed_at if sealed else None,
+        waiting=unsealed(connection),
         audit=audits.last(connection),
         mailed=audits.last(connection, only_mailed=True),
         stamped=_stamped(connection, anchored[0].log_index) if anchored else None,

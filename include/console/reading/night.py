@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
 
-from include.database import approval, checkpoint, disposal, entry, quota, run
+from include.console.reading import decisions, evidence
+from include.database import disposal, quota, run
 from include.database.decisions import night
 from include.database.requests import request
 from include.disposals import stopping
@@ -159,21 +160,17 @@ class Standing:
     asked: int
     unsealed: int
     size: int
-    signed_at: datetime | None
 
 
-def standing(connection: Connection) -> Standing:
-    """Return them."""
-    newest = connection.execute(select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1)).first()
-    asked = select(func.count()).where(approval.c.decision.is_(None), approval.c.expires > func.now())
-    unsealed = select(func.count()).select_from(entry).where(entry.c.log_index.is_(None))
+def standing(connection: Connection, now: datetime) -> Standing:
+    """Return them as they are `now`."""
+    newest = evidence.newest(connection)
     return Standing(
         stop=stopping.current(connection),
         clocks=stopping.clocks(connection),
-        asked=connection.execute(asked).scalar_one(),
-        unsealed=connection.execute(unsealed).scalar_one(),
+        asked=decisions.asked(connection, now),
+        unsealed=evidence.unsealed(connection),
         size=newest.size if newest else 0,
-        signed_at=newest.signed_at if newest else None,
     )
 
 

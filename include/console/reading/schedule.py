@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
@@ -89,6 +90,11 @@ def versions(connection: Connection) -> Sequence[Any]:
     ).all()  # fmt: skip
 
 
+def governs(row: Any, day: date) -> bool:
+    """Whether a version is approved and effective on a day."""
+    return row.approved_at is not None and (row.effective_on is None or row.effective_on <= day)
+
+
 def version(connection: Connection, sha256: str) -> bytes:
     """Return the text of one version, or refuse a digest we do not know."""
     body = connection.execute(select(schedule_version.c.body).where(schedule_version.c.sha256 == sha256)).scalar()
@@ -137,10 +143,13 @@ def lines(old: bytes, new: bytes) -> list[tuple[str, str]]:
     return [(line[:1], line[1:] if line[:1] != "@" else line) for line in told]
 
 
-def read(body: bytes) -> Schedule | None:
-    """Return the schedule of a stored text, or None where this code cannot read it (another policy text or keys)."""
+def read(body: bytes, folder: Path) -> Schedule | None:
+    """Return the schedule of a stored text, or None where this code cannot read it (another policy text or keys).
+
+    `folder` is where its policy text and holiday table lie.
+    """
     try:
-        return schedules.parse(body, file="stored schedule")
+        return schedules.parse(body, file="stored schedule", folder=folder)
     except RetentionError:
         return None
 

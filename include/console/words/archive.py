@@ -28,7 +28,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "열람에는 목적과 두 번째 사람이 필요하고, 열람마다 증적에 기록됩니다.",
         "A reading needs a purpose and a second person; each one is an entry of the evidence.",
     ),
-    "archive.group": ("묶음", "Group"),
     "archive.last_day": ("마지막 날", "Last day"),
     "archive.destroy_by": ("파기 기한", "Destroy by"),
     "archive.state": ("상태", "State"),

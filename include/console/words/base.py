@@ -11,11 +11,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "list.first": ("처음으로", "Back to the first"),
     "list.pages": ("목록 넘기기", "Pages of the list"),
     "list.empty": ("없음", "None"),
-    "chart.table": ("표로 보기", "As a table"),
     "form.choose": ("선택하세요", "Choose"),
     "form.optional": ("선택", "optional"),
-    "form.yes": ("예", "Yes"),
-    "form.more": ("그 밖의 항목", "More"),
     "form.no_dag": (
         "Airflow가 {dag}의 양식을 주지 않았습니다({status}). 스케줄러와 dag-processor가 실행 중인지 확인하세요.",
         "Airflow does not give out the form of {dag} ({status}). See whether its dag-processor runs.",

@@ -109,6 +109,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence.to": ("종료일", "To"),
     "evidence.rule": ("규칙", "Rule"),
     "evidence.event": ("결과·사건", "Outcome or event"),
+    "evidence.run": ("실행", "Run"),
     "evidence.flag": ("주의", "Only"),
     "evidence.flag.late": ("기한을 넘긴 파기", "destroyed after its date"),
     "evidence.flag.early": ("기간 전 행위(없어야 함)", "acts before the period was over (must be none)"),
@@ -129,7 +130,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence.value": ("값", "Value"),
     "evidence.bytes": ("증명 대상 바이트(RFC 8785)", "The exact bytes that are proven (RFC 8785)"),
     "evidence.life": ("같은 파기 건의 기록", "Entries of the same disposal"),
-    "evidence.this": ("이 기록", "this one"),
     "evidence.proof": ("포함 증명 내려받기", "Download the inclusion proof"),
     "evidence.entry": ("기록 바이트 내려받기", "Download the entry"),
     "evidence.proof.shown": ("증명", "Proof"),
@@ -173,10 +173,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "questions.account.help": (
         "조회자와 시각, 태그가 조회기록과 증적에 남습니다. 계정 번호는 저장하지 않습니다.",
         "Who looked, when and at which tag goes into the access log and the evidence. The id itself is not stored.",
-    ),
-    "questions.account_needed": (
-        "계정 번호를 적어 주세요. 아무것도 조회하지 않았습니다.",
-        "An account id is needed. Nothing was looked up.",
     ),
     "questions.unknown": ("그런 질문은 없습니다.", "There is no such question."),
     "questions.on": ("기준일", "On"),

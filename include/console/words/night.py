@@ -17,10 +17,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Everything is stopped ({reason}). Nothing is destroyed, since {since}.",
     ),
     "stop.off": ("정지 없음", "No stop"),
-    "stop.clock": (
-        "유출 신고 시한: {until}까지 {hours}시간 남음",
-        "Breach clock: {hours} hours left, until {until}",
-    ),
     "brake.free": ("제동 없음: 평소 규모", "Brake free: a usual night"),
     "brake.asked": (
         "제동됨({reason}): 두 번째 사람의 승인을 기다립니다. 승인 전에는 새 파기가 시작되지 않습니다.",
@@ -58,8 +54,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "figure.other": ("그 밖의 종결", "ended otherwise"),
     "figures.title": ("오늘 밤의 수", "Tonight in numbers"),
     "figures.note": (
-        "‘파기 확인’은 다시 읽어 없음을 확인한 것만 셉니다. 나머지는 지금 열려 있는 건입니다.",
-        "“Destroyed” counts only what was read back as gone on the newest night; the others are open now.",
+        "‘파기 확인’은 가장 최근 밤에 다시 읽어 없음을 확인한 것만 셉니다. 나머지는 지금 열려 있는 건이고, "
+        "‘보존’에는 그 밤에 보존으로 끝난 건도 들어 있습니다.",
+        "“Destroyed” counts only what was read back as gone on the newest night; the others are open now, and “kept” "
+        "also has what ended that night as kept.",
     ),
     "processors.title": ("처리처별", "By processor"),
     "processors.caption": ("처리처별 건수", "Disposals by processor"),

@@ -12,6 +12,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "기준표에 문제가 있습니다. 이대로는 실행되지 않습니다.",
         "The schedule has problems. No run begins with it.",
     ),
+    "schedule.not_governing": (
+        "아래는 설정된 파일이며 승인 전이거나 시행일 전입니다. 이것으로는 실행되지 않습니다.",
+        "Shown is the configured file, which is not approved or not effective yet. No run begins with it.",
+    ),
+    "schedule.waiting": (
+        "설정된 파일은 시행 중인 기준표와 다른 판({sha})입니다. 승인되고 시행일이 되기 전에는 실행되지 않습니다.",
+        "The configured file is another version ({sha}) than the one in force. No run begins with it before it is "
+        "approved and effective.",
+    ),
     "schedule.day": ("예시의 날짜", "Worked examples for"),
     "schedule.day.help": (
         "이날 일어난 일에 각 규칙이 어떻게 적용되는지 민법 155~161조로 계산합니다.",
