@@ -39,12 +39,20 @@ of `make bench`; `python -m tests.bench.scale` wrote this page from its `bench.j
 
 `a` is what a batch costs anyhow and `b` what each subject adds: two nights of different size over the seeded company
 were counted, as reserved against the quota or, where nothing reserves, at the stand-in ({sizes} subjects). `share` is
-`quota_share` ({share:g} unless the schedule says otherwise). Where no quota is published,
+`quota_share` ({share:g} unless the schedule says otherwise). What is reserved is more than what is made: Salesforce's
+calls are set aside 10 to 80 at a time, so its `a` is the most a batch can take ([limits](limits.md) has the calls made,
+and `python -m tests.processors.salesforce_requests` counts them). Where no quota is published,
 `days(N) = N / (subjects/s x 86,400)`, with one worker and the stand-in on the same machine.
 
 | processor | binds first | published | batch | a | b | {n0:,} accounts | {n1:,} accounts | and then |
 |---|---|---|---:|---:|---:|---:|---:|---|
 """
+
+USED = (
+    "plan_1m", "engine_subjects_per_s", "evidence_seal", "evidence_verify", "archive_write",
+    "airflow_subjects_per_s_1k", "airflow_subjects_per_s_10k", "task_instances",
+)  # fmt: skip
+"""Lines this page has a place for."""
 
 BUSY = ", so other work shared it: absolute times are too long, counted calls are not touched."
 
@@ -87,8 +95,15 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         *_executor(known),
         GROWS,
         *_grows(known),
+        _missing(known),
     ]
     return "".join(parts)
+
+
+def _missing(known: Mapping[str, Any]) -> str:
+    """Return which lines this page would use and was not given."""
+    gone = [f"`{name}`" for name in USED if name not in known]
+    return f"\nNot measured for this page: {', '.join(gone)} (`make bench` measures them).\n" if gone else ""
 
 
 def binding(name: str, reported: Mapping[str, Any], subjects: int) -> tuple[Quota, float] | None:

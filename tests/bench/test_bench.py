@@ -32,6 +32,8 @@ def check_shape(path: Path, names: list[str]) -> None:
         assert isinstance(line["value"], float | int)
         assert line["value"] > 0
         assert line["unit"]
+        assert line["goal"]
+        assert line["met"] in (True, False)
         if line["baseline"] is not None:
             assert line["baseline"] > 0
             assert line["ratio"] > 0
@@ -65,7 +67,9 @@ def test_every_processor_is_reported_with_its_calls(tmp_path: Path) -> None:
     rows = {row.name: row for row in measure("real_processors", TINY, tmp_path)}
     assert rows["engine_zendesk"].reported["calls_a_subject"]["all"] > 0
     assert all(row.met is None for row in rows.values())
-    assert "| zendesk |" in page(json.loads((tmp_path / "bench.json").read_text()))
+    written = page(json.loads((tmp_path / "bench.json").read_text()))
+    assert "| zendesk |" in written
+    assert "Not measured for this page: `plan_1m`," in written
 
 
 def seen(batches: int, subjects: int, calls: int) -> Seen:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
@@ -27,7 +26,6 @@ from include.processors import Result
 from include.sandbox import airflow, company, night
 from include.sandbox.servers import temporary_folder
 from include.sandbox.stack import Stack
-from tests.console.conftest import ROLES
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
@@ -148,7 +146,7 @@ def _change(context: Context, disposal_id: str, number: int) -> Change:
 
 
 @contextmanager
-def running(port_of_airflow: int | None = None) -> Iterator[Site]:
+def running() -> Iterator[Site]:
     """Yield a site: databases, S3, stand-ins, api-server and dag-processor; what a run would do needs no scheduler."""
     with temporary_folder("rt-console-") as folder, sync_playwright() as play:
         stack = Stack(ROOT, folder)
@@ -174,11 +172,3 @@ def running(port_of_airflow: int | None = None) -> Iterator[Site]:
         finally:
             browser.close()
             stack.stop()
-
-
-def tag(context: Context, account: str) -> set[str]:
-    """Return an account's tags."""
-    return set(context.tags.all(account).values())
-
-
-__all__ = ["ROLES", "RUN", "TODAY", "UUID", "Site", "running", "tag"]

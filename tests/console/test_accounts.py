@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -138,6 +139,7 @@ def test_a_line_break_in_a_field_is_no_second_key(world: World, visit: Callable[
 def test_nothing_typed_is_found_in_a_log_or_a_header_or_an_error(
     world: World, visit: Callable[[str], Visit], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     secret = "somebody.private@example.com"
     for field, page in (("email", "find"), ("account", "one"), ("account", "certificate"), ("business_no", "find")):
         reply = visit("compliance").post(f"/accounts/{page}", {field: secret}, page="/accounts")

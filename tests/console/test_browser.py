@@ -22,7 +22,7 @@ from tests.programs import needs
 pytestmark = [pytest.mark.airflow, needs("chromium")]
 DOORS = [(r.method, r.path.replace("{index}", "1"), r.capability) for p in pages() for r in p.routes]
 NAMED = ("proof", "/one", "/row/entry", "/checkpoint", "/file", "/zip", "/versions")
-"""Downloads, and pages about one thing that must be named; `test_browser_lists` and the pages' own tests open these."""
+"""Downloads, for the pages' own tests, and pages about one thing, which `test_browser_lists` opens by its name."""
 READ = [
     (path, capability)
     for method, path, capability in DOORS

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects.postgresql import insert
 
 from include import keys
+from include.database import schedule_version
 from include.disposals import holds
+from include.evidence.export import export
 from include.evidence.note import Signer
 from include.evidence.proofs import check_row
 from tests.console.test_browser import _serious
+from tests.console.test_decision_pages import order, receive
 from tests.programs import needs
 
 pytestmark = [pytest.mark.airflow, needs("chromium")]
@@ -39,19 +44,43 @@ def placed(site) -> str:
     )  # fmt: skip
 
 
+def named(site) -> list[str]:
+    """Put one of each thing there that a page is about, and return those pages."""
+    day, engine = site.context.as_of, site.context.engine
+    body = site.context.schedule.body + b"# one more line\n"
+    version = {"sha256": sha256(body).hexdigest(), "policy_text_sha256": "p", "body": body}
+    with engine.begin() as connection:
+        connection.execute(insert(schedule_version).values(version).on_conflict_do_nothing())
+    signer = signed_by(site)
+    export(engine, site.stack.local / "exports" / "browser", vkey=signer.vkey, signer=signer)
+    return [
+        "/schedule/versions",
+        f"/decisions/holds/one?id={placed(site)}",
+        f"/decisions/requests/one?id={receive(site, site.made.people[1].account_id, due=day)}",
+        f"/decisions/manual/one?id={order(site, due=day)}",
+        "/evidence/exports/one?name=browser",
+    ]
+
+
+def signed_by(site) -> Signer:
+    signing = site.stack.connections["evidence_signing"]
+    return Signer(keys.signing_seed(signing), signing.require("origin"))
+
+
 @pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "ko")])
 def test_pages_about_one_thing_are_usable_and_verify_in_place(site, scheme: str, language: str) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    identity, found = placed(site), []
+    found = []
     with site.visit("compliance", scheme=scheme, language=language) as seen:
         for path, pressed in (
             ("/evidence/row?n=1", "form[action$='row/verify'] button"),
             ("/evidence", "form[action$='verify'] button"),
             ("/evidence/questions", "form:has(input[value=reconcile]) button"),
-            (f"/decisions/holds/one?id={identity}", ""),
+            *((path, "") for path in named(site)),
         ):
             assert seen.open(path) == 200, path
+            assert seen.page.locator("h1").count() == 1, path
             if pressed:
                 seen.page.locator(pressed).click()
                 seen.page.wait_for_load_state()
@@ -70,9 +99,7 @@ def test_a_proof_downloaded_in_the_browser_checks_under_the_logs_key(site) -> No
             with seen.page.expect_download() as download:
                 seen.page.locator(f"a[href*='{href}']").click()
             got.append(Path(download.value.path()).read_bytes())
-    signing = site.stack.connections["evidence_signing"]
-    vkey = Signer(keys.signing_seed(signing), signing.require("origin")).vkey
-    assert check_row(got[0].decode(), got[1], vkey) == 2
+    assert check_row(got[0].decode(), got[1], signed_by(site).vkey) == 2
 
 
 def test_an_operator_reviews_a_hold_as_themselves_and_a_viewer_sees_no_list(site) -> None:

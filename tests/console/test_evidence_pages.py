@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,7 +107,7 @@ def test_a_row_is_shown_verified_and_its_proof_checks_with_our_verifier(
     assert "confirmed_absent" in page
     done = browser.post("/evidence/row/verify?lang=en", {"n": "6"}, page="/evidence/row?n=6").text
     assert "Everything that was looked at holds." in done
-    assert "An auditor runs verify.py" in done or "auditor runs verify.py" in done
+    assert "auditor runs verify.py" in done
     proof = browser.get("/evidence/row/proof?n=6")
     body = browser.get("/evidence/row/entry?n=6").content
     assert check_row(proof.text, body, evidence.signer.vkey) == 6
@@ -162,7 +161,7 @@ def test_the_checkpoint_is_verified_and_what_was_not_checked_is_said(
     text = visit("compliance").post("/evidence/verify?lang=en", page="/evidence").text
     assert "Everything that was looked at holds." in text
     assert "its locked copy is there" in text
-    assert "No timestamp authority" in text or "no timestamp authority" in text
+    assert "no timestamp authority" in text.lower()
 
 
 def test_a_timestamp_authority_that_is_named_wrongly_is_told_and_not_taken_for_none(
@@ -245,4 +244,7 @@ def test_an_old_checkpoint_is_the_beginning_of_the_log_or_it_is_said_loudly(
 
     assert "nothing was removed or changed" in ask(form).text
     assert ask({**form, "checkpoint": old.replace(str(SIZE), str(SIZE - 1), 1)}).status_code == 400
-    assert json.dumps(old) not in ask(form).text
+    shown = ask(form).text
+    told = [line for line in old.splitlines()[2:] if line]  # its root and its signature
+    assert len(told) == 2
+    assert [line for line in told if line in shown] == []

@@ -14,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SAYS = """
-import sys, time, types
+import sys, types
 sys.path.insert(0, "plugins")
 import airflow.plugins_manager, airflow.sdk
 from airflow.sdk import BaseOperatorLink
-before, started = set(sys.modules), time.process_time()
+before = set(sys.modules)
 import compliance_console as one
 plugin = one.CompliancePlugin
 print(sorted(m for m in set(sys.modules) - before if not m.startswith("compliance")))
@@ -29,11 +29,12 @@ print(plugin.global_operator_extra_links[0].get_link(None, ti_key=key))
 """
 
 
-def test_the_plugin_costs_every_component_nothing_and_links_work_under_a_sub_path() -> None:
+def test_the_plugin_costs_every_component_nothing_and_links_work_under_a_sub_path(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SAYS], capture_output=True, text=True, cwd=ROOT, check=True,
-        env={"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": "/tmp/none", "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////tmp/none.db", "HOME": "/tmp"},
+        env={"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db",
+             "HOME": str(tmp_path)},
     )  # fmt: skip
     modules, links, routes, task = done.stdout.strip().splitlines()[-4:]
     assert modules == "[]"

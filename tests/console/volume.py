@@ -8,14 +8,18 @@ Outcomes, places and days are spread as years of nights would leave them; nobody
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 from sqlalchemy import Engine, text
+
+from include.evidence import finding
 
 NIGHTS = 730
 STATEMENTS = Path(__file__).with_suffix(".sql").read_text().split(";\n")[:-1]
@@ -27,8 +31,26 @@ def fill(engine: Engine, *, disposals: int, today: date) -> None:
     with engine.begin() as connection:
         for statement in STATEMENTS:
             connection.execute(text(statement), {k: v for k, v in values.items() if f":{k}" in statement})
+    finding.catch_up(engine)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))
+
+
+def scanned(engine: Engine, statement: str, parameters: Any) -> set[str]:
+    """Return the tables a statement that reads would walk from end to end, by PostgreSQL's own plan."""
+    if not statement.lstrip().upper().startswith(("SELECT", "WITH")):
+        return set()
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+    plans = json.loads(found) if isinstance(found, str) else found
+    return set(_walked(plans[0]["Plan"]))
+
+
+def _walked(plan: Mapping[str, Any]) -> Iterator[str]:
+    if plan["Node Type"] == "Seq Scan":
+        yield str(plan["Relation Name"])
+    for part in plan.get("Plans", ()):
+        yield from _walked(part)
 
 
 def measured(page: Any, *, times: int = 40) -> tuple[float, float]:

@@ -34,10 +34,13 @@ INSERT INTO retention.disposal (disposal_id, subject_tag, key_epoch, account_id,
     FROM generate_series(0, :count - 1) n) made;
 
 INSERT INTO retention.entry (log_index, body, leaf_hash, disposal_id, recorded_at)
-    SELECT n, convert_to('{"as_of":"2026-11-24","event":"confirmed_absent","processor":"zendesk","scope":"support",'
-    || '"recorded_at":"2026-11-24T02:00:00Z","rule_id":"R-14","disposal_id":"' || md5('d' || n)::uuid || '"}', 'UTF8'),
+    SELECT n, convert_to('{"as_of":"' || day || '","destroy_by":"' || day || '","disposal_id":"' || md5('d' || n)::uuid
+    || '","event":"' || (ARRAY['confirmed_absent','planned','awaiting'])[1 + n % 3] || '","free_from":"' || day - 6
+    || '","processor":"' || (ARRAY['stripe','zendesk','s3','adroll'])[1 + n % 4] || '","recorded_at":"2026-11-24T02:00:00Z",'
+    || '"rule_id":"R-14","scope":"support","subject_tag":"' || encode(sha256(('t' || n / 8)::bytea), 'hex') || '"}', 'UTF8'),
     '\x00', md5('d' || n)::uuid, CAST(:today AS timestamptz)
-    FROM generate_series(0, :count - 1) n;
+    FROM (SELECT n, CAST(:today AS date) - ((:count - 1 - n) * CAST(:nights AS bigint) / :count)::int AS day
+    FROM generate_series(0, :count - 1) n) made;
 
 INSERT INTO retention.batch (batch_id, run_id, processor, number)
     SELECT md5('b' || n)::uuid, md5('n' || n / 14)::uuid, 'zendesk', n FROM generate_series(0, 14 * 40 - 1) n;
@@ -48,9 +51,11 @@ INSERT INTO retention.batch_item (batch_id, disposal_id)
 
 INSERT INTO retention.checkpoint (size, root, note, frontier) VALUES (:count, '\x00', 'note', '{}');
 
-INSERT INTO retention.hold (hold_id, account_id, kind, datasets, reason_code, placed_by, placed_on, review_due)
-    SELECT md5('h' || n)::uuid, 'a' || n, 'H-2', '{}', 'unpaid', 'operator:e-a', CAST(:today AS date) - 10, CAST(:today AS date) + 20
-    FROM generate_series(0, 4999) n;
+INSERT INTO retention.hold (hold_id, account_id, kind, datasets, reason_code, placed_by, placed_on, review_due,
+    released_on, released_by)
+    SELECT md5('h' || n)::uuid, 'a' || n, 'H-2', '{}', 'unpaid', 'operator:e-a', CAST(:today AS date) - 10, CAST(:today AS date) + 20,
+    CASE WHEN n > 200 THEN CAST(:today AS date) - 2 END, CASE WHEN n > 200 THEN 'operator:e-b' END
+    FROM generate_series(0, 19999) n;
 
 INSERT INTO retention.request (request_id, subject_tag, key_epoch, kind, channel, identity_check, received_on,
     clocks, due, legal_due, due_rule, status, notice_by, notice_state, overrides, datasets, closed_on)
@@ -62,3 +67,17 @@ INSERT INTO retention.request (request_id, subject_tag, key_epoch, kind, channel
 INSERT INTO retention.access_log (at, who, role, action, subject_tag)
     SELECT CAST(:today AS timestamptz) - n * interval '1 minute', 'e-a', 'operator', 'account_viewed', encode(sha256(('t' || n)::bytea), 'hex')
     FROM generate_series(0, 99999) n;
+
+INSERT INTO retention.approval (approval_id, kind, digest, requested_by, requested_at, expires, decided_by, decision, decided_at)
+    SELECT md5('p' || n)::uuid, 'night', md5('p' || n), 'e-a', CAST(:today AS timestamptz) - n * interval '1 hour',
+    CAST(:today AS timestamptz) - n * interval '1 hour' + interval '1 day', CASE WHEN n > 9 THEN 'e-b' END,
+    CASE WHEN n > 9 THEN 'approved' END, CASE WHEN n > 9 THEN CAST(:today AS timestamptz) - n * interval '1 hour' END
+    FROM generate_series(0, 9999) n;
+
+INSERT INTO retention.manual_request (request_id, processor, code, made_on, due)
+    SELECT md5('m' || n)::uuid, 'paper', 'paper_destruction_order', CAST(:today AS date) - n, CAST(:today AS date) - n + 5
+    FROM generate_series(0, 99) n;
+
+INSERT INTO retention.manual_order (order_id, request_id, box, records, answered_on)
+    SELECT md5('o' || n)::uuid, md5('m' || n / 200)::uuid, 'B-' || n, 3, CASE WHEN n >= 200 THEN CAST(:today AS date) - 1 END
+    FROM generate_series(0, 19999) n;

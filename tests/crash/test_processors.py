@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -43,7 +43,6 @@ class Theatre:
 
     stage: Stage
     nursery: Nursery
-    killed: Counter[str] = field(default_factory=Counter)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +107,6 @@ def test_a_life_survives_being_killed_anywhere(
             except AssertionError as error:
                 wrong.append(f"point {ordinal}: {error}")
         words[life.died.partition(" ")[0]] += bool(life.died)
-    theatre.killed[f"{name}, {variant}"] = words.total()
     print(f"{name}, {variant}: {total} points, killed at {words.total()}: {dict(words)}")
     assert not wrong, "\n".join(wrong)
     assert words["sent"] or words["committed"]

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from include.sandbox.servers import temporary_folder
-from include.sandbox.stack import STANDINS
 from tests.e2e.outside import findings
+from tests.e2e.running import changing
 
 pytestmark = pytest.mark.airflow
 ROOT = Path(__file__).parents[2]
@@ -38,12 +38,7 @@ class Nights:
 
     def changing(self) -> dict[str, int]:
         """Return how many vendor requests so far could change something."""
-        return {
-            name: sum(
-                json.loads(line)["changing"] for line in (self.local / "standins" / f"{name}.requests.jsonl").open()
-            )
-            for name in STANDINS
-        }
+        return changing(self.local)
 
     def dump(self, when: str, store: str) -> list[dict[str, Any]]:
         """Return one dump."""

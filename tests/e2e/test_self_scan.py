@@ -27,7 +27,7 @@ from include.sandbox.stack import Stack
 from tests.disposals.conftest import Bench
 from tests.disposals.fakes import Accounts
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 PERSON = {
     "email": "sample.person@example.com", "name": "김표본", "phone": "010-0000-0193", "object": "cus_s0000111x000",
@@ -111,13 +111,11 @@ def leaking() -> Iterator[Leaking]:
         yield Leaking(stack, context)
 
 
-@pytest.mark.timeout(900)
 def test_a_clean_airflow_is_clean(leaking: Leaking) -> None:
     leaking.erase("acc-1")
     assert leaking.scan().code == "clean"
 
 
-@pytest.mark.timeout(900)
 def test_what_a_dag_leaks_is_found_wherever_airflow_keeps_it(leaking: Leaking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "SHOWN", 10_000)
     leaking.erase("acc-2")
@@ -136,7 +134,6 @@ def test_what_a_dag_leaks_is_found_wherever_airflow_keeps_it(leaking: Leaking, m
     assert not [v for v in PERSON.values() if v in str(scanned)]
 
 
-@pytest.mark.timeout(900)
 def test_the_clean_up_takes_all_of_it_and_says_how_much(leaking: Leaking) -> None:
     later = datetime.now(UTC) + timedelta(days=leaking.context.schedule.settings.metadata_days + 1)
     counts = cleaning.clean(leaking.context, leaking.stack.connections["airflow_db_clean"], leaking.logs, now=later)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -19,10 +17,10 @@ from include.disposals import Context
 from include.disposals.release import items
 from include.sandbox import airflow, company, night
 from include.sandbox.servers import temporary_folder
-from include.sandbox.stack import STANDINS, Stack
+from include.sandbox.stack import Stack
+from tests.e2e.running import TODAY, changing
 
 ROOT = Path(__file__).parents[3]
-TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
 DAG = "erase_account"
 
 
@@ -95,6 +93,10 @@ class Rig:
         path = f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
         return client.patch(path, json={"chosen_options": [option], "params_input": more}).status_code
 
+    def state(self, run: str) -> str:
+        """Return the state of a run as it is now."""
+        return str(self.users["admin"].call("GET", f"/dags/{DAG}/dagRuns/{run}")["state"])
+
     def xcom(self, run: str, task: str) -> Any:
         """Return what a task returned."""
         path = f"/dags/{DAG}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
@@ -134,8 +136,7 @@ class Rig:
 
     def changing(self) -> int:
         """Return how many vendor requests so far could change something."""
-        logs = [(self.stack.local / "standins" / f"{n}.requests.jsonl") for n in STANDINS]
-        return sum(json.loads(line)["changing"] for log in logs for line in log.open())
+        return sum(changing(self.stack.local).values())
 
 
 @pytest.fixture(scope="package")

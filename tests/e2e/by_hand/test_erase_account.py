@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 from include.database import approval
 from include.database.requests import request
 from include.sandbox import airflow
-from tests.e2e.by_hand.conftest import DAG, ROOT, TODAY, Rig
+from tests.e2e.by_hand.conftest import DAG, ROOT, Rig
+from tests.e2e.running import TODAY
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 

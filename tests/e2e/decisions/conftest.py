@@ -7,10 +7,9 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -23,11 +22,12 @@ from include.policy import schedule
 from include.sandbox import airflow, company
 from include.sandbox import night as nights
 from include.sandbox.servers import temporary_folder
-from include.sandbox.stack import STANDINS, Stack
+from include.sandbox.stack import Stack
+from tests.e2e.running import TODAY, changing, clock
 
 ROOT = Path(__file__).parents[3]
 ACCOUNTS = 150
-TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
+DATED = {"nightly_retention", "advance_disposals", "after_restore", "offboard_processor"}
 SLOW_SALESFORCE = 160
 """Calls a subject at the end of a contract: with half of the published limit, 62 subjects fit into a night."""
 
@@ -60,7 +60,9 @@ class Town:
         self.engine = database.connect(stack.connections["retention_db"])
 
     def start(self, dag_id: str, conf: dict[str, Any], user: str) -> str:
-        """Start a run as a demo user; return its id."""
+        """Start a run as a demo user; return its id. A date its form has is this town's, whatever midnight says."""
+        if dag_id in DATED:
+            conf = {"as_of": TODAY.isoformat()} | conf
         airflow.Api(self.stack, "admin").wait_for_dag(dag_id)
         airflow.Api(self.stack, user).wait_for_right(dag_id)
         return airflow.Api(self.stack, user).trigger(dag_id, conf)
@@ -92,8 +94,16 @@ class Town:
 
     def clock(self, day: date) -> None:
         """Move the stand-ins' business date."""
-        for name in STANDINS:
-            httpx.put(self.stack.url(name) + "/_sandbox/clock", json={"date": day.isoformat()}).raise_for_status()
+        clock(self.stack, day)
+
+    def slowly(self, name: str, path: str, *, seconds: float) -> None:
+        """Let a stand-in take so long for each request whose path matches."""
+        fault = {"kind": "slow", "path": f".*{path}.*", "times": 1000, "seconds": seconds}
+        httpx.put(self.stack.url(name) + "/_sandbox/faults", json=[fault]).raise_for_status()
+
+    def at_its_own_pace(self, name: str) -> None:
+        """Take the delays away again."""
+        httpx.put(self.stack.url(name) + "/_sandbox/faults", json=[]).raise_for_status()
 
     def rows(self, statement: Any) -> list[Any]:
         with self.engine.connect() as connection:
@@ -101,12 +111,7 @@ class Town:
 
     def changing(self) -> int:
         """Return how many vendor requests so far could change something."""
-
-        return sum(
-            json.loads(line)["changing"]
-            for name in STANDINS
-            for line in (self.stack.local / "standins" / f"{name}.requests.jsonl").open()
-        )
+        return sum(changing(self.stack.local).values())
 
 
 @pytest.fixture(scope="package")
@@ -122,8 +127,7 @@ def town() -> Iterator[Town]:
                 approving.approve_schedule(
                     own, role="privacy_officer", pseudonym="e-0001", notice=approving.Notice(TODAY, "none")
                 )
-            for name in STANDINS:
-                httpx.put(stack.url(name) + "/_sandbox/clock", json={"date": TODAY.isoformat()}).raise_for_status()
+            clock(stack, TODAY)
             airflow.prepare(stack)
             airflow.start(stack)
             yield Town(stack)

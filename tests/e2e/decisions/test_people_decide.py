@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from email import message_from_bytes, policy
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -14,7 +15,8 @@ from include.database import disposal, global_stop
 from include.database.decisions import ledger_check, manual_order, manual_request, night, offboarding
 from include.sandbox import airflow
 from include.sandbox.company.tables import metadata
-from tests.e2e.decisions.conftest import TODAY, Town
+from tests.e2e.decisions.conftest import Town
+from tests.e2e.running import TODAY, until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 A_NIGHT = 62
@@ -94,17 +96,24 @@ def test_a_stop_halts_an_ended_contract_within_one_call_and_two_people_release_i
         airflow.Api(town.stack, "operator").trigger("offboard_processor", form)
     run = town.start("offboard_processor", form, "compliance")
     admin, approver = airflow.Api(town.stack, "admin"), airflow.Api(town.stack, "approver")
-    _until(town, run, "approve_plan", "awaiting_input")
+    until(town.stack, "offboard_processor", run, "approve_plan", "awaiting_input")
     time.sleep(airflow.HEARD_AFTER)
     (asked,) = admin.waiting_for_answer("offboard_processor", run)
     assert f"{A_NIGHT} a night by its quota" in asked["body"]
+    town.slowly("salesforce", "jobs/ingest", seconds=5)
     approver.answer("offboard_processor", run, "approve_plan", "Approve")
-    _until(town, run, "salesforce.advance", "running")
+    until(town.stack, "offboard_processor", run, "salesforce.advance", "running")
+    _until_acted(town)
     stopped = town.start("global_stop", {"action": "stop", "reason": "drill"}, "operator")
     assert town.finish("global_stop", stopped) == "success"
-    town.finish("offboard_processor", run)
-    events = [e["event"] for e in town.entries()]
-    assert "attempted" not in events[events.index("stop_set") :]
+    town.at_its_own_pace("salesforce")
+    ended = town.finish("offboard_processor", run)
+    assert ended.startswith("failed")
+    assert "salesforce.advance" in ended.split(), "it was through before the stop"
+    entries = town.entries()
+    stop = [e["event"] for e in entries].index("stop_set")
+    assert [e for e in entries[:stop] if _ended_contract(e)], "nothing was under way that a stop could halt"
+    assert "attempted" not in [e["event"] for e in entries[stop:]]
 
     mine = town.start("global_stop", {"action": "release"}, "approver")
     assert town.finish("global_stop", mine, {"approve": ("approver", "Approve")}).startswith("failed")
@@ -158,13 +167,18 @@ def test_its_last_night_writes_one_certificate_and_names_the_unsigned_month(town
     assert told in "".join(m.get_body(("html",)).get_content() for m in mails)  # type: ignore[union-attr]
 
 
+def _ended_contract(one: dict[str, Any]) -> bool:
+    """Say whether an entry is an act on what an ended contract's processor holds."""
+    return one["event"] == "attempted" and one.get("trigger_event") == "processor_contract_ended"
+
+
 def _acted_on(town: Town) -> set[str]:
-    ended = "processor_contract_ended"
-    return {e["subject_tag"] for e in town.entries() if e["event"] == "attempted" and e.get("trigger_event") == ended}
+    return {e["subject_tag"] for e in town.entries() if _ended_contract(e)}
 
 
-def _until(town: Town, run: str, task: str, state: str) -> None:
-    for _state, tasks in airflow.Api(town.stack, "admin").follow("offboard_processor", run):
-        if any(t["task_id"] == task and t["state"] in (state, "success") for t in tasks):
-            return
-    raise AssertionError(task)
+def _until_acted(town: Town, seconds: float = 300) -> None:
+    """Wait until an act on the ended contract has begun."""
+    deadline = time.monotonic() + seconds
+    while not _acted_on(town):
+        assert time.monotonic() < deadline, "no act has begun"
+        time.sleep(0.5)

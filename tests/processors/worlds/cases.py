@@ -16,12 +16,13 @@ from include.outcomes import Outcome
 from tests.processors.worlds.base import EVER, HOUR
 from tests.processors.worlds.ends import ends_well, honest_then_closed, released, resumes, still_open, untouched
 from tests.processors.worlds.identity import (
-    duplicate_identity,
     hostile,
     hostile_emails,
     merged,
     no_identifier,
     nobody_known,
+    several_records,
+    shared_email,
     value_refused,
     vanished_account,
 )
@@ -356,7 +357,8 @@ CASES: dict[str, Case] = {
     "unauthorized": Case("the key is refused for ever", unauthorized),
     "unauthorized_once": Case("the key is refused once, in the first and the last act", unauthorized_once),
     "unauthorized_in_act": Case("the key is refused mid-way", unauthorized_in_act, acts=True),
-    "duplicate_identity": Case("two records of one person; one e-mail of two people", duplicate_identity),
+    "several_records": Case("two records of one person", several_records),
+    "shared_email": Case("one e-mail of two people", shared_email),
     "merged": Case("the record is merged into another while we work", merged),
     "value_refused": Case("the anonymised value is refused", value_refused, acts=True),
     "nobody_known": Case("no e-mail and no name known", nobody_known),

@@ -33,6 +33,12 @@ NOTHING_BETWEEN = dict.fromkeys(
 NO_MERGE = {"merged": "a list of the company's own; the vendor merges nothing"}
 NO_VALUE = {"value_refused": "nothing is overwritten here"}
 NO_ODDITY = {"oddities": "nothing known beyond the other cases"}
+LISTS = {
+    "in a list": ("newsletter",),
+    "in two lists": ("newsletter", "winback"),
+    "in a list of a hundred": ("small",),
+    "in no list": (),
+}
 NO_ACT = dict.fromkeys(
     ("lie", "cut_after", "cut_before", "unauthorized_in_act", "crash", "value_refused"),
     "there is no act: nothing is changed here by a program",
@@ -48,9 +54,11 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
     richest: ClassVar[str] = "in a list"
     variants = {
         "in a list": "manual_pending:vendor_request_to_send",
+        "in two lists": "manual_pending:vendor_request_to_send",
         "in a list of a hundred": "manual_pending:vendor_request_to_send",
         "in no list": "confirmed_absent:none_located",
     }
+    duplicates = ("in two lists",)
     promises: ClassVar[frozenset[str]] = frozenset({"manual_pending:vendor_request_to_send"})
     acts = (
         Act(
@@ -83,24 +91,26 @@ class AdrollWorld(DatabaseWorld, HttpWorld):
         return Connection("adroll", password=adroll.TOKEN, extra=extra)
 
     def seed(self, person: Person, variant: str) -> None:
-        if variant == "in no list":
-            return
-        name = "small" if variant == "in a list of a hundred" else "newsletter"
-        segment = self.standin.store.get("segment", name) or {"members": []}
-        self.standin.seed(adroll.seed({name: [*segment["members"], person.email]}))
-        add_rows(
-            self.accounts, "audience_member",
-            {"segment_id": name, "account_id": person.account_id, "email": person.email},
-        )  # fmt: skip
+        for name in LISTS[variant]:
+            segment = self.standin.store.get("segment", name) or {"members": []}
+            self.standin.seed(adroll.seed({name: [*segment["members"], person.email]}))
+            add_rows(
+                self.accounts, "audience_member",
+                {"segment_id": name, "account_id": person.account_id, "email": person.email},
+            )  # fmt: skip
 
     def seed_bystanders(self) -> None:
-        """The small list has 99 members before the target joins it, the large one 154."""
+        """The small list has 99 members before the target joins it, the large ones 154."""
         people = [Person(f"f{n}", n, f"filler{n}@example.com", "") for n in range(150)]
         rows = []
-        for segment, some in (("newsletter", people), ("small", people[:95])):
+        for segment, some in (("newsletter", people), ("winback", people), ("small", people[:95])):
             rows += [{"segment_id": segment, "account_id": p.account_id, "email": p.email} for p in some]
             self.standin.seed(adroll.seed({segment: [p.email for p in (*NEIGHBOURS, *some)]}))
-        rows += [{"segment_id": "small", "account_id": p.account_id, "email": p.email} for p in NEIGHBOURS]
+        rows += [
+            {"segment_id": segment, "account_id": p.account_id, "email": p.email}
+            for segment in ("winback", "small")
+            for p in NEIGHBOURS
+        ]
         add_rows(self.accounts, "audience_member", *rows)
 
     def snapshot(self) -> dict[str, str]:
@@ -164,7 +174,9 @@ class ClarityWorld(DatabaseWorld, HttpWorld):
         "left, and the site still sends": "awaiting:collection_not_stopped",
         "never recorded": "confirmed_absent:none_located",
     }
-    without: ClassVar[dict[str, str]] = {**NO_ACT, **NO_ODDITY, **NO_MERGE}
+    without: ClassVar[dict[str, str]] = {
+        **NO_ACT, **NO_ODDITY, **NO_MERGE, "several_records": "the register holds one row an account",
+    }  # fmt: skip
     heedless: ClassVar[dict[str, str]] = dict.fromkeys(
         ("rate_seconds", "rate_date", "rate_bare", "html", "broken_once", "broken_long", "not_ours", "garbage"),
         "the one call proves the token and nothing about a person; no disposal waits for it",
@@ -228,6 +240,7 @@ class PaperWorld(DatabaseWorld):
     scope_id: ClassVar[str] = "paper"
     rule_id: ClassVar[str] = "R-01"
     richest: ClassVar[str] = "in two boxes"
+    duplicates = ("in two boxes",)
     variants = {
         "in two boxes": "manual_pending:paper_destruction_order",
         "in no box": "confirmed_absent:none_located",

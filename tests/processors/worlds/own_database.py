@@ -72,6 +72,7 @@ class OwnDatabaseWorld(DatabaseWorld):
         | {
             "oddities": "nothing known beyond the other cases",
             "merged": "the company's own key decides; merging accounts is a correction of the company's own",
+            "several_records": "the company's own key decides; two keys are two accounts",
             "nobody_known": "searched by the account's key alone",
             "vanished_account": "the account is what is erased here; it is the last to go",
         }

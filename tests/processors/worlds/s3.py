@@ -64,6 +64,7 @@ class S3World(World):
     }
     without: ClassVar[dict[str, str]] = {
         "merged": "a prefix is one account's; S3 merges nothing",
+        "several_records": "a prefix is one account's; whatever is below it is one record",
         "value_refused": "nothing is overwritten: every version is deleted",
         "rate_date": "S3 says SlowDown and names no date",
         "rate_bare": "played as `rate_seconds`: SlowDown may come without a word on how long",
