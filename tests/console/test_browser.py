@@ -19,7 +19,7 @@ from include.evidence.proofs import check_row
 from tests.console.conftest import ROLES, capabilities
 from tests.programs import needs
 
-pytestmark = [pytest.mark.airflow, needs("chromium")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800), needs("chromium")]
 DOORS = [(r.method, r.path.replace("{index}", "1"), r.capability) for p in pages() for r in p.routes]
 NAMED = ("proof", "/one", "/row/entry", "/checkpoint", "/file", "/zip", "/versions")
 """Downloads, for the pages' own tests, and pages about one thing, which `test_browser_lists` opens by its name."""

@@ -21,7 +21,7 @@ from tests.console.test_browser import _serious
 from tests.console.test_decision_pages import order, receive
 from tests.programs import needs
 
-pytestmark = [pytest.mark.airflow, needs("chromium")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800), needs("chromium")]
 
 
 @pytest.fixture(scope="module")

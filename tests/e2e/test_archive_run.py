@@ -36,7 +36,7 @@ from tests.archive.conftest import Desk, payment, short, wait_until
 from tests.archive.test_archiving import dispute
 from tests.archive.test_disposal import names_in
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.now(ZoneInfo("Asia/Seoul")).date()
 YESTERDAY = TODAY - timedelta(days=1)

@@ -27,7 +27,7 @@ from tests.e2e.mailbox import Mailbox
 from tests.evidence import authority
 from tests.programs import needs
 
-pytestmark = [pytest.mark.airflow, needs("openssl")]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800), needs("openssl")]
 ROOT = Path(__file__).parents[2]
 OFFICER = "officer@example.com"
 

@@ -17,7 +17,7 @@ from include.sandbox.servers import temporary_folder
 from tests.e2e.outside import findings
 from tests.e2e.running import changing
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = 200
 
