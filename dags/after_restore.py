@@ -24,7 +24,8 @@ FORM: dict[str, Any] = {
     ),
     "restored_to": Param(
         type="string", format="date", title="Restore point · 복구 시점",
-        description="The date of the backup. Erasures of this day and later are carried out again.",
+        description="The date of the backup. Erasures of this day and later are carried out again. · "
+        "백업의 날짜. 이 날부터의 파기를 다시 수행합니다.",
     ),
     "as_of": Param(None, type=["null", "string"], format="date", title="Business date · 기준일"),
 }  # fmt: skip

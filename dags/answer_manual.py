@@ -22,7 +22,8 @@ FORM: dict[str, Any] = {
     "order_id": Param(type="string", pattern=decisions.UUID_PATTERN, title="Order · 지시 번호"),
     "reference": Param(
         type="string", pattern=decision_forms.REFERENCE, title="Reference number · 증빙 번호",
-        description="Paper: the report's number, such as PD-2026-0001. Vendor: the number of their confirmation.",
+        description="Paper: the report's number, such as PD-2026-0001. Vendor: the number of their confirmation. · "
+        "종이: 파기 보고서 번호. 수탁자: 확인서 번호.",
     ),
     "done_on": Param(type="string", format="date", title="Date · 처리일"),
     "method": Param(
@@ -31,7 +32,8 @@ FORM: dict[str, Any] = {
         values_display=decision_forms.METHODS,
     ),
     "executor": Param(
-        type="string", pattern=WHO, title="Executor · 수행자", description="Role and pseudonym, records_office:e-0012."
+        type="string", pattern=WHO, title="Executor · 수행자",
+        description="Role and pseudonym, records_office:e-0012. · 역할과 가명.",
     ),
     "witness": Param(
         None, type=["null", "string"], pattern=WHO, title="Witness · 입회자",

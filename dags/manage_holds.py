@@ -54,7 +54,8 @@ FORM: dict[str, Any] = {
     ),
     "hold_id": Param(
         None, type=["null", "string"], pattern=decisions.UUID_PATTERN, title="Hold · 보류 번호",
-        description="To review or release.", section="Review, release · 재검토, 해제",
+        description="To review or release. · 재검토하거나 해제할 보류의 번호.",
+        section="Review, release · 재검토, 해제",
     ),
     "release_as": Param(
         None, type=["null", "string"], title="Released as · 해제 사유", section="Review, release · 재검토, 해제",

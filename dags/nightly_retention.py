@@ -48,7 +48,8 @@ Nothing here sleeps: what must wait has a date, and `advance_disposals` picks it
             type=["null", "string"],
             format="date",
             title="Business date · 기준일",
-            description="Empty: today in Seoul. Refused: before the newest run, or ahead of today outside the sandbox.",
+            description="Empty: today in Seoul. Refused: before the newest run, or after today outside the sandbox. · "
+            "비우면 오늘(서울). 가장 최근 실행보다 이르거나 오늘보다 늦은 날은 거부됩니다.",
         )
     },
 )

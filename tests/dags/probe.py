@@ -51,7 +51,10 @@ dags = {
             role: {name: sorted(actions) for name, actions in rights.items()}
             for role, rights in (dag.access_control or {}).items()
         },
-        "params": {name: dag.params.get_param(name).schema for name in dag.params},
+        "params": {
+            name: {"description": (param := dag.params.get_param(name)).description, **param.schema}
+            for name in dag.params
+        },
         "leaves": sorted(t.task_id for t in dag.leaves),
         "tasks": {t.task_id: task(t) for t in dag.tasks},
     }

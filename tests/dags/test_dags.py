@@ -139,6 +139,18 @@ def test_every_field_of_the_form_is_a_choice_a_date_or_a_number_in_two_languages
                 assert schema["items"]["enum"], name
 
 
+def test_every_form_explains_itself_in_korean_and_english(bag: dict) -> None:  # type: ignore[type-arg]
+    said = {
+        (dag_id, name, key): words
+        for dag_id, dag in bag["dags"].items()
+        for name, schema in dag["params"].items()
+        for key in ("title", "description", "description_md")
+        if (words := schema.get(key))
+    }
+    assert {dag_id for dag_id, dag in bag["dags"].items() if dag["params"]} == {dag_id for dag_id, *_ in said}
+    assert [k for k, w in said.items() if not (re.search("[가-힣]", w) and re.search("[A-Za-z]{2}", w))] == []
+
+
 @pytest.mark.parametrize("dag_id", ["offboard_processor", "after_restore"])
 def test_a_form_offers_what_the_folder_of_processors_holds(bag: dict, dag_id: str) -> None:  # type: ignore[type-arg]
     """A new processor appears in the forms by its file alone; no list is edited."""
