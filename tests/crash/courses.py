@@ -34,8 +34,7 @@ def chosen(points: Sequence[str]) -> list[int]:
     """
     found, kinds = [], set()
     for ordinal, point in enumerate(points, 1):
-        word, _, rest = point.partition(" ")
-        method = rest.partition(" ")[0]
+        word, method = _kind(point).split(" ")
         kind = (word, method in READS if word in ("call", "sent", "replied") else method)
         left_behind = word in ("committed", "file") or (word == "sent" and method not in READS)
         if left_behind or kind not in kinds or EVERY:
@@ -54,20 +53,31 @@ def thinned(points: Sequence[str], ordinals: Sequence[int]) -> list[int]:
     return [o for same in kept for o in (same if EVERY or len(same) < 4 else [*same[:2], same[-1]])]
 
 
+def _kind(point: str) -> str:
+    """Return what a point is without its names: `committed ours`, `sent PUT`, `file os.rename`."""
+    return " ".join(point.split(" ")[:2])
+
+
 @dataclass
 class Course:
-    """Jobs in children of a nursery; `die_at` counts points over all of them, from 1; `struck` is told of the death."""
+    """Jobs in children of a nursery; `die_at` counts points of one kind over all of them, from 1.
+
+    `of` is that kind. Threads pass their points in any order, so that a point has no number of its own among all of
+    them, but the third commit is the third commit. `struck` is told of the death.
+    """
 
     nursery: Nursery
     die_at: int | None = None
+    of: str = ""
     struck: Callable[[], None] = lambda: None
     points: list[str] = field(default_factory=list)
     died: str = ""
 
     def do(self, job: Callable[..., Any], *arguments: Any) -> Any:
         """Run a job, again where it died, and return what it returned."""
-        left = None if self.die_at is None or self.died else self.die_at - len(self.points)
-        ended = self.nursery.run(job, *arguments, die_at=left)
+        passed = sum(p.startswith(self.of) for p in self.points)
+        left = None if self.die_at is None or self.died else self.die_at - passed
+        ended = self.nursery.run(job, *arguments, die_at=left, of=self.of)
         if not self.died:
             self.points += ended.points
         if ended.killed:
@@ -117,7 +127,9 @@ def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]], *, words
     wrong = []
     made = scenes(len(ordinals))
     for scene, ordinal in zip(made, ordinals, strict=True):
-        killed = Course(nursery, ordinal, scene.struck)
+        kind = _kind(course.points[ordinal - 1])
+        number = sum(p.startswith(kind) for p in course.points[:ordinal])
+        killed = Course(nursery, number, kind, scene.struck)
         try:
             scene.play(killed)
             scene.agree()
@@ -130,7 +142,7 @@ def survive(nursery: Nursery, scenes: Callable[[int], Sequence[Scene]], *, words
         scene.close()
     print(f"{len(course.points)} points, killed at {killed_at.total()}: {dict(killed_at)}")
     assert not wrong, "\n".join(wrong)
-    # Writers of several threads pass their points in any order, and a shorter course ends before its last ones.
+    # Names and sizes are drawn by chance, and a shorter course ends before its last points.
     assert killed_at.total() >= 0.9 * len(ordinals)
     return killed_at
 

@@ -66,14 +66,14 @@ class Nursery:
         """Run `job(*arguments)` where the children come from; return how that ended."""
         return self._asked(job, arguments, REHEARSAL)
 
-    def run(self, job: Callable[..., Any], *arguments: Any, die_at: int | None = None) -> Ended:
-        """Run `job(*arguments)` in a new process and return how that ended."""
-        return self._asked(job, arguments, die_at)
+    def run(self, job: Callable[..., Any], *arguments: Any, die_at: int | None = None, of: str = "") -> Ended:
+        """Run `job(*arguments)` in a new process, to die at a point that begins with `of`; return how that ended."""
+        return self._asked(job, arguments, die_at, of)
 
-    def _asked(self, job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None) -> Ended:
+    def _asked(self, job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None, of: str = "") -> Ended:
         assert self._process is not None
         with self._lock:
-            _write(self._process.stdin, (job, arguments, die_at))
+            _write(self._process.stdin, (job, arguments, die_at, of))
             ended = _read(self._process.stdout)
         assert isinstance(ended, Ended)
         return ended
@@ -94,11 +94,11 @@ def _read(stream: IO[bytes] | None) -> Any:
     return pickle.loads(stream.read(struct.unpack(">I", head)[0]))
 
 
-def _child(pipe: int, job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None) -> None:
+def _child(pipe: int, job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None, of: str) -> None:
     from tests.crash.points import Points, install
 
     signal.alarm(LONGEST)
-    install(Points(pipe, die_at))
+    install(Points(pipe, die_at, of))
     ended: dict[str, Any] = {}
     try:
         ended["returned"] = job(*arguments)
@@ -120,12 +120,12 @@ def _rehearsed(work: Any, job: Callable[..., Any], arguments: tuple[Any, ...]) -
         work.hang_up()
 
 
-def _born(job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None) -> Ended:
+def _born(job: Callable[..., Any], arguments: tuple[Any, ...], die_at: int | None, of: str) -> Ended:
     mine, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(mine)
-        _child(theirs, job, arguments, die_at)
+        _child(theirs, job, arguments, die_at, of)
     os.close(theirs)
     points, ended = [], {}
     with os.fdopen(mine, "rb") as lines:
@@ -150,5 +150,5 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while (asked := _read(sys.stdin.buffer)) is not None:
-        job, arguments, die_at = asked
-        _write(out, _rehearsed(work, job, arguments) if die_at == REHEARSAL else _born(job, arguments, die_at))
+        job, arguments, die_at, of = asked
+        _write(out, _rehearsed(work, job, arguments) if die_at == REHEARSAL else _born(job, arguments, die_at, of))

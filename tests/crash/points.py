@@ -35,19 +35,19 @@ REQUEST = re.compile(rb"([A-Z]+ \S+) HTTP/1\.[01]\r\n")
 
 
 class Points:
-    """Counts the points of this process; dies at number `die_at` (from 1), if that comes."""
+    """Counts the points of this process that begin with `of`; dies at number `die_at` (from 1), if that comes."""
 
-    def __init__(self, pipe: int, die_at: int | None) -> None:
-        self._pipe, self._die_at = pipe, die_at
+    def __init__(self, pipe: int, die_at: int | None, of: str = "") -> None:
+        self._pipe, self._die_at, self._of = pipe, die_at, of
         self._count = 0
         self._lock = threading.Lock()
 
     def pass_(self, label: str) -> None:
         """Announce a point and die there if it is the one."""
         with self._lock:
-            self._count += 1
+            self._count += label.startswith(self._of)
             os.write(self._pipe, f"point {label}\n".encode(errors="replace"))
-            if self._count == self._die_at:
+            if self._count == self._die_at and label.startswith(self._of):
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
