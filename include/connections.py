@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 TIMEOUT_SECONDS = 30
+USER_AGENT = "retention"
+"""How we name ourselves in S3's access logs; boto3's own long name is put together again for every call."""
+
 SCHEMES = {
     "": "postgresql+psycopg",
     "generic": "postgresql+psycopg",
@@ -185,6 +188,7 @@ def s3_client(connection: Connection) -> BaseClient:
             read_timeout=TIMEOUT_SECONDS,
             retries={"max_attempts": 2, "mode": "standard"},
             proxies={} if connection.endpoint_url else None,
+            user_agent=USER_AGENT,
             s3={"addressing_style": "path" if connection.endpoint_url else "auto"},
         ),
     )

@@ -50,8 +50,9 @@ class Body:
         key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
         context = _context(self.object_key, archive_tag)
         ciphertext = AESGCM(key).encrypt(nonce, b"[" + b",".join(rows) + b"]", context.encode())
-        line = {"archive_tag": archive_tag, "nonce": _text(nonce), "ciphertext": _text(ciphertext)}
-        encoded = json.dumps(line, separators=(",", ":"), sort_keys=True).encode() + b"\n"
+        encoded = b'{"archive_tag":"%b","ciphertext":"%b","nonce":"%b"}\n' % (
+            archive_tag.encode(), base64.b64encode(ciphertext), base64.b64encode(nonce)
+        )  # fmt: skip
         self.file.write(encoded)
         self._digest.update(encoded)
         self.rows += len(rows)

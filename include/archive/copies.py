@@ -63,7 +63,7 @@ def _settled(archive: Archive, row: Any, tags: Collection[str]) -> set[str]:
             abandon(archive, copy)
         else:
             backups.save(archive.engine, archive.store, archive.keys, copy.object_key)
-            finish(archive, copy, head)
+            finish(archive, [(copy, head)])
     with archive.engine.connect() as connection:
         return set(copied(connection, row.object_key)) & set(tags)
 
@@ -120,4 +120,4 @@ def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None
         body.close()
     if _open(archive, key, copy.sha256, [tag]) != {tag: rows}:
         raise ArchiveError(f"Archive object {key}: a held subject's copy does not read back as written.")
-    finish(archive, copy, head)
+    finish(archive, [(copy, head)])

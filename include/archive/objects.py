@@ -7,14 +7,14 @@ abandoned  it was not there or not as planned; its keys are destroyed and its ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, delete, func, literal, select, text, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include.archive import backups
@@ -23,6 +23,7 @@ from include.archive.keyring import ArchiveKeys
 from include.archive.staging import GATE
 from include.archive.store import ArchiveStore, Head, Plan
 from include.database import (
+    among,
     archive_key,
     archive_link,
     archive_object,
@@ -109,42 +110,47 @@ def abandon(archive: Archive, row: Any) -> None:
     backups.forget(archive.store, row.object_key)
 
 
-def finish(archive: Archive, row: Any, head: Head) -> None:
-    """Mark a proven object checked: its rows leave, links, digests and evidence are written, all in one transaction."""
+def finish(archive: Archive, proven: Sequence[tuple[Any, Head]]) -> None:
+    """Mark proven objects checked: their rows leave, links, digests and evidence are written, in one transaction."""
+    if not proven:
+        return
+    keys = [row.object_key for row, _ in proven]
     with archive.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": GATE})
         connection.execute(
             update(archive_object)
-            .where(archive_object.c.object_key == row.object_key)
-            .values(state="checked", checked_at=func.now(), version_id=head.version_id)
+            .where(archive_object.c.object_key == bindparam("proven_key"))
+            .values(state="checked", checked_at=func.now(), version_id=bindparam("proven_version")),
+            [{"proven_key": row.object_key, "proven_version": head.version_id} for row, head in proven],
         )
-        disposals = _link(connection, row.object_key)
-        _remember(connection, row.object_key)
-        connection.execute(delete(archive_row).where(archive_row.c.object_key == row.object_key))
-        event = "archive_held_copy" if row.legal_hold else "archive_written"
-        archive.record(connection, facts_of(row, event, Outcome.ARCHIVED, version_id=head.version_id))
+        disposals = _link(connection, keys)
+        _remember(connection, keys)
+        connection.execute(delete(archive_row).where(among(archive_row.c.object_key, keys)))
+        for row, head in proven:
+            event = "archive_held_copy" if row.legal_hold else "archive_written"
+            archive.record(connection, facts_of(row, event, Outcome.ARCHIVED, version_id=head.version_id))
         archive.archived(connection, _free(connection, disposals))
 
 
-def _link(connection: Connection, object_key: str) -> list[UUID]:
-    """Turn waits for this object's rows into links; return the disposals that had one."""
+def _link(connection: Connection, keys: Collection[str]) -> list[UUID]:
+    """Turn waits for these objects' rows into links; return the disposals that had one."""
     r, w = archive_row.c, archive_wait.c
-    here = (r.object_key == object_key, r.record_sha256 == w.record_sha256, r.rule_id == w.rule_id)
+    here = (among(r.object_key, keys), r.record_sha256 == w.record_sha256, r.rule_id == w.rule_id)
     connection.execute(
         insert(archive_link)
-        .from_select(["disposal_id", "object_key"], select(w.disposal_id, literal(object_key)).where(*here).distinct())
+        .from_select(["disposal_id", "object_key"], select(w.disposal_id, r.object_key).where(*here).distinct())
         .on_conflict_do_nothing()
     )
     gone = connection.scalars(delete(archive_wait).where(*here).returning(w.disposal_id))
     return sorted(set(gone))
 
 
-def _remember(connection: Connection, object_key: str) -> None:
+def _remember(connection: Connection, keys: Collection[str]) -> None:
     c = archive_row.c
     names = ["record_sha256", "rule_id", "fingerprint", "archive_tag", "object_key"]
     connection.execute(
         insert(archive_record)
-        .from_select(names, select(*(c[n] for n in names)).where(c.object_key == object_key))
+        .from_select(names, select(*(c[n] for n in names)).where(among(c.object_key, keys)))
         .on_conflict_do_nothing()
     )
 

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, text, update
+import psycopg
+from sqlalchemy import (
+    Connection,
+    Date,
+    Engine,
+    Select,
+    Text,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from include.archive import backups
 from include.archive.bodies import Body
@@ -22,13 +40,19 @@ from include.archive.facts import Archived, Recorder
 from include.archive.keyring import ArchiveKeys
 from include.archive.objects import Archive, abandon, alone, ceil_second, finish, plan_of
 from include.archive.staging import GATE, open_staged
-from include.archive.store import ArchiveStore
-from include.archive.trouble import Trouble
-from include.database import archive_key, archive_object, archive_row, archive_wait
+from include.archive.store import ArchiveStore, Head
+from include.archive.trouble import DOWN, Trouble
+from include.database import SCHEMA, among, archive_key, archive_object, archive_row, archive_wait
 from include.errors import ArchiveError, ArchiveUnreachable
 
 CHUNK = 1000
-WRITERS = 4
+"""Rows of small groups that are packed between the same two transactions, and rows of a large one read at a time."""
+
+AT_ONCE = 16
+"""Objects written between the same two transactions."""
+
+WRITERS = 3
+_Group = tuple[str, date]
 
 logger = logging.getLogger(__name__)
 
@@ -92,13 +116,25 @@ def _anything(engine: Engine) -> bool:
     return staged is not None or writing is not None
 
 
-def _groups(engine: Engine) -> list[tuple[str, date]]:
+def _groups(engine: Engine) -> list[list[_Group]]:
+    """Return what is to be packed, small groups together so that they share their transactions."""
     c = archive_row.c
+    together: list[list[_Group]] = []
     with engine.connect() as connection:
-        rows = connection.execute(
-            select(c.rule_id, c.window_end).where(c.object_key.is_(None)).distinct().order_by(c.rule_id, c.window_end)
+        found = connection.execute(
+            select(c.rule_id, c.window_end, func.count().label("rows"))
+            .where(c.object_key.is_(None))
+            .group_by(c.rule_id, c.window_end)
+            .order_by(c.rule_id, c.window_end)
         )
-        return [(row.rule_id, row.window_end) for row in rows]
+        room = objects = 0
+        for row in found:
+            if not together or row.rows > room or objects == AT_ONCE:
+                together.append([])
+                room, objects = CHUNK, 0
+            together[-1].append((row.rule_id, row.window_end))
+            room, objects = room - row.rows, objects + 1
+    return together
 
 
 def _drop_lapsed(archive: Archive) -> int:
@@ -137,7 +173,7 @@ def _settle(archive: Archive, row: Any, report: PackReport) -> None:
         report.abandoned += 1
     else:
         backups.save(archive.engine, archive.store, archive.keys, row.object_key)
-        finish(archive, row, head)
+        finish(archive, [(row, head)])
         report.resumed += 1
 
 
@@ -148,94 +184,141 @@ def _pack_groups(archive: Archive, report: PackReport, trouble: Trouble) -> None
     """
     pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="pack")
     try:
-        for future in [pool.submit(_pack_group, archive, *group) for group in _groups(archive.engine)]:
-            with trouble.of_one():
-                row = future.result()
-                if row is not None:
+        for future in [pool.submit(_pack_some, archive, groups) for groups in _groups(archive.engine)]:
+            for found in future.result():
+                with trouble.of_one():
+                    if isinstance(found, ArchiveError):
+                        raise found
                     report.objects += 1
-                    report.rows += row.rows
-                    report.subjects += row.subjects
-                    report.keys.append(row.object_key)
+                    report.rows += found.rows
+                    report.subjects += found.subjects
+                    report.keys.append(found.object_key)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _pack_group(archive: Archive, rule_id: str, end: date) -> Any:
-    """Pack one group and return its object's row; None where nothing is left to pack."""
-    key = f"archive/{rule_id}/{end.isoformat()}/{uuid4()}.jsonl"
-    body = Body(key, archive.keys)
-    try:
+def _pack_some(archive: Archive, groups: Sequence[_Group]) -> list[Any]:
+    """Pack some groups between two transactions; return each object's row, or what went wrong with it.
+
+    What could not be proven stays `writing` for the next run to settle, and so does the rest when the store is down.
+    """
+    found: list[Any] = []
+    proven: list[tuple[Any, Head]] = []
+    with ExitStack() as bodies:
         with archive.engine.begin() as connection:
-            assigned = _assign(connection, archive, body, rule_id, end)
-        if assigned is None:
-            return None
-        row, wrapped = assigned
-        backups.create(archive.store, archive.keys, row, wrapped)
-        head = archive.store.write(plan_of(row), body.file)
-    finally:
-        body.close()
-    finish(archive, row, head)
-    return row
+            planned = _assign(connection, archive, groups, bodies)
+        for row, body, wrapped in planned:
+            try:
+                backups.create(archive.store, archive.keys, row, wrapped)
+                proven.append((row, archive.store.write(plan_of(row), body.file)))
+                found.append(row)
+            except ArchiveError as error:
+                found.append(error)
+                if all(isinstance(f, ArchiveUnreachable) for f in found[-DOWN:]) and len(found) >= DOWN:
+                    break
+    finish(archive, proven)
+    return found
 
 
 def _assign(
-    connection: Connection, archive: Archive, body: Body, rule_id: str, end: date
-) -> tuple[Any, dict[str, bytes]] | None:
-    """Assign the group's rows to the object, build its bytes, and commit (by the caller) what it must become."""
+    connection: Connection, archive: Archive, groups: Sequence[_Group], bodies: ExitStack
+) -> list[tuple[Any, Body, dict[str, bytes]]]:
+    """Assign each group's rows to an object, build its bytes, and commit (by the caller) what it must become.
+
+    Returns row, bytes and wrapped keys of each object; a group of which nothing is left makes none.
+    """
+    keys = [f"archive/{rule_id}/{end.isoformat()}/{uuid4()}.jsonl" for rule_id, end in groups]
+    extent = {row.object_key: row for row in connection.execute(_taking(groups, keys))}
+    filled = _fill(connection, archive, bodies, extent)
+    if not filled:
+        return []
+    rows = connection.execute(
+        insert(archive_object).returning(archive_object),
+        [
+            {
+                "object_key": key,
+                "bucket": archive.store.bucket,
+                "rule_id": extent[key].rule_id,
+                "window_end": extent[key].window_end,
+                "rows": body.rows,
+                "subjects": body.subjects,
+                "sha256": body.sha256,
+                "retain_until": ceil_second(extent[key].until),
+                "last_day": extent[key].last,
+                "destroy_by": extent[key].by,
+                "storage_class": archive.storage_class,
+                "state": "writing",
+            }
+            for key, (body, _) in filled.items()
+        ],
+    )
+    planned = [(row, *filled[row.object_key]) for row in rows]
+    _keep(connection, filled)
+    return planned
+
+
+def _taking(groups: Sequence[_Group], keys: Sequence[str]) -> Select[Any]:
+    """Return the statement that assigns groups to objects and tells how far each reaches."""
     c = archive_row.c
+    planned = (
+        func.unnest(
+            cast([rule_id for rule_id, _ in groups], ARRAY(Text)),
+            cast([end for _, end in groups], ARRAY(Date)),
+            cast(list(keys), ARRAY(Text)),
+        )
+        .table_valued("rule_id", "window_end", "object_key")
+        .render_derived("planned")
+    )
     taken = (
         update(archive_row)
-        .where(c.object_key.is_(None), c.rule_id == rule_id, c.window_end == end)
-        .values(object_key=body.object_key)
-        .returning(c.free_from_utc, c.last_day, c.destroy_by)
+        .where(c.object_key.is_(None), c.rule_id == planned.c.rule_id, c.window_end == planned.c.window_end)
+        .values(object_key=planned.c.object_key)
+        .returning(c.object_key, c.rule_id, c.window_end, c.free_from_utc, c.last_day, c.destroy_by)
         .cte("taken")
     )
-    group = connection.execute(
-        select(
-            func.count().label("rows"),
-            func.max(taken.c.free_from_utc).label("until"),
-            func.max(taken.c.last_day).label("last"),
-            func.min(taken.c.destroy_by).label("by"),
-        )
-    ).one()
-    if group.rows == 0:
-        return None
-    wrapped = _fill(connection, archive, body, streamed=group.rows > CHUNK)
-    row = connection.execute(
-        insert(archive_object)
-        .values(
-            object_key=body.object_key,
-            bucket=archive.store.bucket,
-            rule_id=rule_id,
-            window_end=end,
-            rows=body.rows,
-            subjects=body.subjects,
-            sha256=body.sha256,
-            retain_until=ceil_second(group.until),
-            last_day=group.last,
-            destroy_by=group.by,
-            storage_class=archive.storage_class,
-            state="writing",
-        )
-        .returning(archive_object)
-    ).one()
-    for start in range(0, len(wrapped), CHUNK):
-        connection.execute(insert(archive_key), wrapped[start : start + CHUNK])
-    return row, {one["archive_tag"]: one["wrapped_key"] for one in wrapped}
+    t = taken.c
+    return select(
+        t.object_key,
+        t.rule_id,
+        t.window_end,
+        func.count().label("rows"),
+        func.max(t.free_from_utc).label("until"),
+        func.max(t.last_day).label("last"),
+        func.min(t.destroy_by).label("by"),
+    ).group_by(t.object_key, t.rule_id, t.window_end)
 
 
-def _fill(connection: Connection, archive: Archive, body: Body, *, streamed: bool) -> list[dict[str, Any]]:
-    """Write one line per subject in the order of their tags, a large group streamed; return the wrapped keys."""
+def _fill(
+    connection: Connection, archive: Archive, bodies: ExitStack, extent: Mapping[str, Any]
+) -> dict[str, tuple[Body, dict[str, bytes]]]:
+    """Write one line per subject in the order of their tags, a large group streamed; return bytes and wrapped keys."""
     c = archive_row.c
     rows = connection.execute(
-        select(archive_row).where(c.object_key == body.object_key).order_by(c.archive_tag, c.row_id),
-        execution_options={"yield_per": CHUNK} if streamed else {},
+        select(c.object_key, c.archive_tag, c.record_sha256, c.rule_id, c.nonce, c.ciphertext, c.wrapped_key)
+        .where(among(c.object_key, extent))
+        .order_by(c.object_key, c.archive_tag, c.row_id),
+        execution_options={"yield_per": CHUNK} if sum(e.rows for e in extent.values()) > CHUNK else {},
     )
-    return [
-        {
-            "object_key": body.object_key,
-            "archive_tag": tag,
-            "wrapped_key": body.add(tag, [open_staged(row, archive.keys) for row in group]),
+    filled = {}
+    for key, of_object in itertools.groupby(rows, key=lambda row: str(row.object_key)):
+        body = bodies.enter_context(closing(Body(key, archive.keys)))
+        wrapped = {
+            tag: body.add(tag, [open_staged(row, archive.keys) for row in of_subject])
+            for tag, of_subject in itertools.groupby(of_object, key=lambda row: str(row.archive_tag))
         }
-        for tag, group in itertools.groupby(rows, key=lambda row: str(row.archive_tag))
-    ]
+        filled[key] = (body, wrapped)
+    return filled
+
+
+def _keep(connection: Connection, filled: Mapping[str, tuple[Body, Mapping[str, bytes]]]) -> None:
+    """Insert the wrapped keys of every object; COPY, because there is one for each subject of each."""
+    table = f"{SCHEMA}.{archive_key.name}"
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with (
+        driver.cursor() as cursor,
+        cursor.copy(f"COPY {table} (object_key, archive_tag, wrapped_key) FROM STDIN") as rows,
+    ):
+        for key, (_, wrapped) in filled.items():
+            for tag, value in wrapped.items():
+                rows.write_row((key, tag, value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -286,6 +287,27 @@ def test_an_unreachable_store_keeps_everything_waiting(desk: Desk) -> None:
         desk.pack(store=ArchiveStore.of(_nowhere()))
     with desk.engine.connect() as connection:
         assert ready(connection, [disposal_id]) == set()
+
+
+def test_a_store_that_goes_down_is_asked_three_times_and_the_next_run_packs_everything_once(desk: Desk) -> None:
+    days = [TODAY + timedelta(days=7 * n) for n in range(6)]
+    ids = [desk.stage(f"a{n}", payment(n), terms_of=short(3600, last_day=day)) for n, day in enumerate(days)]
+    asked: list[str] = []
+
+    def down(store: _Saboteur, plan: Plan, body: IO[bytes]) -> Head:
+        asked.append(plan.key)
+        if len(asked) == 1:
+            return store.honest(plan, body)
+        raise ArchiveUnreachable("the store does not answer")
+
+    with pytest.raises(ArchiveUnreachable, match="does not answer"):
+        desk.pack(store=_Saboteur(desk, down))
+    assert len(asked) == 4
+    assert len(desk.archived) == 1, "what was proven before counts"
+    desk.pack()
+    assert sorted(desk.archived) == sorted(ids)
+    states = Counter(r.state for r in desk.rows("archive_object"))
+    assert states == {"checked": 6, "abandoned": 5}
 
 
 def test_a_bucket_without_object_lock_is_refused(desk: Desk, s3: S3Server) -> None:

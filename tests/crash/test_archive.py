@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, select, update
 
+from include.archive import packing
 from include.archive.backups import backup_of
 from include.archive.bodies import decrypt, lines
 from include.archive.keyring import ArchiveKeys
@@ -46,6 +47,7 @@ class Cellar:
 
     rules = ("R-02i", "R-04")
     seconds = 3600.0
+    at_once = packing.AT_ONCE
 
     def __init__(self, postgres: PostgresServer, s3: S3Server) -> None:
         self.postgres, self.name = postgres, f"cellar_{uuid4().hex[:10]}"
@@ -75,7 +77,7 @@ class Cellar:
             apply(connection, context, {str(disposal_id): row}, [located])
 
     def play(self, course: Course) -> None:
-        course.do(work.pack, self.books)
+        course.do(work.pack, self.books, self.at_once)
 
     def struck(self) -> None:
         self.agree()
@@ -156,11 +158,18 @@ class Cellar:
         self.postgres.drop_database(self.name)
 
 
+class OneByOne(Cellar):
+    """The same archive, each object between two transactions of its own."""
+
+    at_once = 1
+
+
+@pytest.mark.parametrize(("cellar", "commits"), [(Cellar, 2), (OneByOne, 3)])
 def test_packing_killed_anywhere_archives_everything_once(
-    nursery: Nursery, postgres: PostgresServer, s3: S3Server
+    nursery: Nursery, postgres: PostgresServer, s3: S3Server, cellar: type[Cellar], commits: int
 ) -> None:
-    words = survive(nursery, lambda count: [Cellar(postgres, s3) for _ in range(count)])
-    assert words["committed"] >= 3
+    words = survive(nursery, lambda count: [cellar(postgres, s3) for _ in range(count)])
+    assert words["committed"] >= commits
     assert words["sent"] >= 4
 
 

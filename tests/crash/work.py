@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from include import database
 from include.accounts import Accounts, Identifiers
+from include.archive import packing
 from include.archive.staging import ArchiveKeys
 from include.connections import Connection, database_url
 from include.disposals import Context, advance_batch, archiving, begin_run, locate_batch
@@ -173,8 +174,9 @@ def seal(books: Books) -> int:
     return log.seal(engine_of(books.ours), EvidenceStore.of(books.store), SIGNER, now=datetime.now(UTC)).size
 
 
-def pack(books: Books) -> dict[str, int]:
-    """Pack what is staged."""
+def pack(books: Books, at_once: int = packing.AT_ONCE) -> dict[str, int]:
+    """Pack what is staged, so many objects between two transactions."""
+    packing.AT_ONCE = at_once
     return archiving.pack_staged(books.context(), books.store)
 
 
