@@ -4,6 +4,8 @@ RetentionError
 ├── ConfigurationError        a person must change a file, a connection or a permission
 │   └── ScheduleError         the retention schedule is refused: file, key, reason
 ├── DecisionRefused           a guard said no: as_of, approval, hold, global stop
+├── NotAccepted               a mail server certainly took nothing; it may be sent again
+├── MailUnknown               its answer was lost: the mail may have gone out, a person looks
 ├── ProcessorError            something went wrong at a processor; carries code, HTTP status, request id
 │   ├── RateLimited           retry after `retry_after` seconds
 │   ├── Unreachable           no answer, or an answer that says nothing; read before assuming
@@ -49,6 +51,14 @@ class ScheduleError(ConfigurationError):
 
 class DecisionRefused(RetentionError):
     """A guard refused to go on; the message says which and what would allow it."""
+
+
+class NotAccepted(RetentionError):
+    """A mail server certainly took nothing, so the mail may be sent again."""
+
+
+class MailUnknown(RetentionError):
+    """Nobody knows whether a mail went out, so it is not sent again."""
 
 
 class ProcessorError(RetentionError):

@@ -43,7 +43,7 @@ request = Table(
     Column("verifier", Text, comment="role:pseudonym of who checked it"),
     Column("child_age", Integer, comment="on the day of the request"),
     Column("notice_by", Text, nullable=False),
-    Column("notice_state", Text, nullable=False, comment="pending, sent, or none where nobody is told"),
+    Column("notice_state", Text, nullable=False, comment="pending, sending, sent, or none where nobody is told"),
     Column("noticed_on", Date),
     Column("confirmed_on", Date, comment="when the person was told that the request came in"),
     Column("overrides", Boolean, nullable=False, comment="the person's own request to erase: lifts H-5"),

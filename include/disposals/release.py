@@ -19,7 +19,7 @@ from include.disposals import approvals, guards, locators, previews, requests
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.discover import store_planned
-from include.disposals.request_events import MORE, NOTICE_FIRST
+from include.disposals.request_events import MORE, NOT_TOLD, NOTICE_FIRST
 from include.errors import DecisionRefused
 from include.policy.planner import PlannedDisposal
 
@@ -195,7 +195,7 @@ def gaps(context: Context, row: Row[Any], *, exported: bool, certified: bool) ->
     ]
     if len(of) < len((row.plan or {}).get("lines", ())):
         found.append(f"{len((row.plan or {}).get('lines', ()))} lines approved, {len(of)} disposals recorded")
-    if now.notice_state == "pending":
+    if now.notice_state in NOT_TOLD:
         found.append("the person was not told")
     if now.closed_on is None:
         found.append("the request is not answered")

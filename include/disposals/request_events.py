@@ -24,6 +24,10 @@ APPROVED = ("approved", "notified", "answered")
 """Statuses in which a second person has let a request be carried out."""
 
 NOTICE_FIRST = "notice_first"
+PENDING, SENDING = "pending", "sending"
+NOT_TOLD = (PENDING, SENDING)
+"""A notice not sent yet, and one that was about to be sent when its process died or the server's answer was lost."""
+
 """Code of what holds the address: the notice is sent before it goes."""
 MORE = "more_than_approved"
 """Code of a disposal that stopped because more was found than a second person was shown."""
@@ -133,7 +137,7 @@ def waiting_for_notice(connection: Connection, context: Context, rows: Iterable[
         .where(
             among(request.c.account_id, {r.account_id for r in found}),
             among(request.c.status, APPROVED),
-            request.c.notice_state == "pending",
+            request.c.notice_state.in_(NOT_TOLD),
         )
         .group_by(request.c.account_id)
     )

@@ -11,7 +11,7 @@ account id leaves once nothing of the request needs it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -25,7 +25,8 @@ from include.disposals.approvals import Staff
 from include.disposals.claims import lock_accounts
 from include.disposals.context import Context
 from include.disposals.record import base_entry
-from include.errors import DecisionRefused
+from include.disposals.request_events import NOT_TOLD, PENDING, SENDING
+from include.errors import DecisionRefused, NotAccepted
 from include.evidence.log import stage
 from include.policy.answers import Alert, Clock, alert, answer_clocks, section, strictest
 from include.policy.requests import RequestPlan
@@ -99,7 +100,7 @@ def receive(
             "status": status,
             "reason_code": refusal[0] if refusal else None,
             "law": refusal[1] if refusal else None,
-            "notice_state": "pending" if plan and not plan.kind.hold else "none",
+            "notice_state": PENDING if plan and not plan.kind.hold else "none",
             "overrides": bool(plan and plan.kind.overrides),
             "terminated_on": plan.terminated_on if plan else None,
             "datasets": list(plan.datasets) if plan else [],
@@ -234,6 +235,31 @@ def confirm(context: Context, request_id: UUID, *, by: Staff) -> None:
             stage(connection, [_entry(context, row._mapping, "request_confirmed", actor=by.entry())])
 
 
+def tell(context: Context, request_id: UUID, send: Callable[[], None]) -> None:
+    """Mail the notice at most once: what is about to be sent is committed before, and that it was sent after.
+
+    `send` raises `NotAccepted` where the server certainly took nothing; then it may be sent again. Any other error and
+    a process that dies leave `sending`: somebody has to look whether the mail went out.
+    """
+    _set_notice(context, request_id, was=PENDING, now=SENDING)
+    try:
+        send()
+    except NotAccepted:
+        _set_notice(context, request_id, was=SENDING, now=PENDING)
+        raise
+    note_notice(context, request_id, "mail")
+
+
+def _set_notice(context: Context, request_id: UUID, *, was: str, now: str) -> None:
+    c = request.c
+    with context.engine.begin() as connection:
+        changed = connection.execute(
+            update(request).where(c.request_id == request_id, c.notice_state == was).values(notice_state=now)
+        )
+    if changed.rowcount != 1:
+        raise DecisionRefused(f"The notice of this request is not {was} any more. Nothing was sent; look at its page.")
+
+
 def note_notice(
     context: Context, request_id: UUID, how: str, *, by: Staff | None = None, receipt: str | None = None
 ) -> None:
@@ -243,7 +269,7 @@ def note_notice(
     """
     with context.engine.begin() as connection:
         row = connection.execute(select(request).where(request.c.request_id == request_id).with_for_update()).one()
-        if row.notice_state != "pending":
+        if row.notice_state not in NOT_TOLD:
             return
         connection.execute(
             update(request)

@@ -6,6 +6,7 @@ waits for it, because somebody who is erased can no longer be reached.
 
 from __future__ import annotations
 
+import smtplib
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param, RetryDecision, RetryPolicy, get_current_context, task
 
 from include import tasks
-from include.errors import DecisionRefused, RetentionError
+from include.errors import DecisionRefused, MailUnknown, NotAccepted, RetentionError
 from include.tasks import Run, connection, opened, runs
 from include.tasks.request_form import REFERENCE
 from include.tasks.requests import ANSWER_WITHIN, Approval, _approved, _me
@@ -24,8 +25,21 @@ if TYPE_CHECKING:
     from include.disposals import Context
 
 TRY_AGAIN = timedelta(hours=1)
-SENT = ("Sent by post · 우편 발송", "Told by telephone · 전화 안내")
-"""What a person may attest."""
+SENT = {
+    "Sent by post · 우편 발송": "post",
+    "Told by telephone · 전화 안내": "phone",
+    "The mail server's log shows the mail went out · 메일 서버 기록으로 발송 확인": "mail",
+}
+"""What a person may attest, and how the person was told then."""
+
+REFUSED = (
+    smtplib.SMTPRecipientsRefused,
+    smtplib.SMTPSenderRefused,
+    smtplib.SMTPDataError,
+    smtplib.SMTPHeloError,
+    smtplib.SMTPNotSupportedError,
+)
+"""Answers of a mail server that took nothing (RFC 5321, section 4.2.1); without one nobody knows what it took."""
 
 
 class EveryHour(RetryPolicy):
@@ -118,34 +132,41 @@ def release_more(run: Run) -> int:
 # -- the notice --------------------------------------------------------------------------------------------------
 @task(trigger_rule="all_done", retries=2000, retry_policy=EveryHour(), execution_timeout=timedelta(minutes=5))
 def notice(run: Run) -> str:
-    """Send the notice by mail from proven outcomes; return `sent`, `none`, or `ask` when a person must see to it."""
+    """Send the notice by mail from proven outcomes; return `sent`, `none`, or `ask` when a person must see to it.
+
+    A mail that may or may not have gone out is not sent again: a person looks in the mail server's log.
+    """
     from include.disposals import notices, requests
     from include.disposals import release as releasing
+    from include.disposals.request_events import NOT_TOLD, SENDING
     from include.policy.answers import last_notice_day, section
 
     with opened(run) as context:
         row = _row(context)
-        if row.notice_state != "pending":
+        if row.notice_state not in NOT_TOLD:
             return row.notice_state if row.notice_state == "none" else "sent"
         with context.engine.connect() as transaction:
             rows = releasing.items(transaction, row.request_id)
         told = notices.compose(row.plan, rows, context.schedule)
-        if row.notice_by != "mail":
-            print(told.text)  # noqa: T201
+        if row.notice_by != "mail" or row.notice_state == SENDING:
+            perhaps = f"{_perhaps(row.request_id)}\n\n" if row.notice_state == SENDING else ""
+            print(f"{perhaps}{told.text}")  # noqa: T201
             return "ask"
         address = _address(context, row)
         try:
             if address is None:
-                raise RetentionError("There is no address to send the notice to.")
-            _mail(address, told)
-        except RetentionError:
+                raise NotAccepted("There is no address to send the notice to.")
+            requests.tell(context, row.request_id, lambda: _mail(str(address), told, row.request_id))
+        except NotAccepted:
             today = datetime.now(tasks.SEOUL).date()
             margin = section(context.schedule).notice_margin_days
             if address is None or max(today, context.as_of) >= last_notice_day(row.due, margin=margin):
                 print(told.text)  # noqa: T201
                 return "ask"
             raise
-        requests.note_notice(context, row.request_id, "mail")
+        except MailUnknown as error:
+            print(f"{error}\n\n{told.text}")  # noqa: T201
+            return "ask"
     return "sent"
 
 
@@ -159,17 +180,40 @@ def _address(context: Context, row: Any) -> str | None:
     return found if found and "@" in found else None
 
 
-def _mail(to: str, told: Any) -> None:
-    """Send one mail through connection `smtp_default`; a failure leaves without the words: servers quote people."""
+def _message_id(request_id: UUID) -> str:
+    return f"<{request_id}@notice>"
+
+
+def _perhaps(request_id: UUID) -> str:
+    return (
+        "The notice may have gone out and is not sent again: look in the mail server's log for Message-ID "
+        f"{_message_id(request_id)}, and attest what is found."
+    )
+
+
+def _mail(to: str, told: Any, request_id: UUID) -> None:
+    """Send one mail through connection `smtp_default`; a failure leaves without the words: servers quote people.
+
+    Raises `NotAccepted` where the server took nothing, and `MailUnknown` where its answer to the mail was lost.
+    """
     from html import escape
 
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
+    connected = False
     try:
         with SmtpHook(smtp_conn_id="smtp_default") as hook:
-            hook.send_email_smtp(to=to, subject=told.subject, html_content=f"<pre>{escape(told.text)}</pre>")
+            connected = True
+            hook.send_email_smtp(
+                to=to,
+                subject=told.subject,
+                html_content=f"<pre>{escape(told.text)}</pre>",
+                custom_headers={"Message-ID": _message_id(request_id)},
+            )
     except Exception as error:
-        raise RetentionError(
+        if connected and not isinstance(error, REFUSED):
+            raise MailUnknown(f"No answer to the mail ({type(error).__name__}). {_perhaps(request_id)}") from None
+        raise NotAccepted(
             f"The notice could not be sent ({type(error).__name__}). It is tried again every hour; look at connection "
             "smtp_default."
         ) from None
@@ -187,9 +231,11 @@ def attest() -> HITLOperator:
         task_id="attest",
         subject="결과 통지 확인 · Send the notice and attest it ({{ params.kind }}, {{ params.account_id }})",
         body=(
-            "통지문은 작업 `notice`의 로그에 있습니다. 보낸 뒤 등기번호 또는 통화 기록번호를 적으세요. · "
+            "통지문은 작업 `notice`의 로그에 있습니다. 보낸 뒤 등기번호 또는 통화 기록번호를 적으세요. 발송 여부를 "
+            "알 수 없는 메일은 메일 서버 기록에서 Message-ID로 찾아 큐 번호를 적으세요. · "
             "The text is in the log of task `notice`. Send it, then give the number of the registered letter or of the "
-            "call record."
+            "call record. A mail that may have gone out stands in the mail server's log under the Message-ID of its "
+            "request; give its queue number."
         ),
         options=list(SENT),
         params={
@@ -222,7 +268,7 @@ def notice_sent(run: Run, told: str) -> str:
         reference = str(((said or {}).get("params_input") or {}).get("reference", ""))
         if not user or not re.fullmatch(REFERENCE, reference):
             raise DecisionRefused("The attestation needs a person and a reference number. Clear task attest.")
-        how = "post" if said["chosen_options"] == [SENT[0]] else "phone"
+        how = SENT[said["chosen_options"][0]]
         requests.note_notice(
             context,
             row.request_id,
@@ -238,10 +284,11 @@ def notice_sent(run: Run, told: str) -> str:
 def answer(run: Run) -> str:
     """Close the request: it is answered, whatever still waits with its date."""
     from include.disposals import requests
+    from include.disposals.request_events import NOT_TOLD
 
     with opened(run) as context:
         row = _row(context)
-        if row.notice_state == "pending":
+        if row.notice_state in NOT_TOLD:
             raise DecisionRefused("The person was not told yet, so the request is not answered.")
         requests.certify(context, row.request_id)
     return "answered"

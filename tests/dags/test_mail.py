@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -30,15 +31,29 @@ with patch.object(evidence, "get_current_context", dict):
         print("SAID", type(error).__name__, error)
 """
 
+NOTICE = """
+from types import SimpleNamespace
+from uuid import UUID
+from include.errors import RetentionError
+from include.tasks import requests_end
+told = SimpleNamespace(subject="Your request", text="All of it is erased.")
+try:
+    print("SAID", requests_end._mail("officer@example.com", told, UUID(int=7)))
+except RetentionError as error:
+    print("SAID", type(error).__name__, error)
+"""
 
-def send(box: Mailbox, home: Path, *, officer: str = OFFICER, port: int = 0) -> str:
+
+def send(
+    box: Mailbox, home: Path, *, officer: str = OFFICER, port: int = 0, script: str = SEND, retry_limit: int = 0
+) -> str:
     """Run the task's function in a process of its own, as a worker would; return what it said."""
-    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "log@example.com", "retry_limit": 0}
+    extra = {"disable_ssl": True, "disable_tls": True, "from_email": "log@example.com", "retry_limit": retry_limit}
     smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": port or box.port, "extra": extra}
     env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONPATH": str(ROOT)}
     env |= {"AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp), "RETENTION_OFFICER_EMAIL": officer}
     done = subprocess.run(
-        [sys.executable, "-c", SEND], input=vectors.CHECKPOINT, cwd=ROOT, env=env, capture_output=True, text=True,
+        [sys.executable, "-c", script], input=vectors.CHECKPOINT, cwd=ROOT, env=env, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert OFFICER not in done.stdout + done.stderr
@@ -72,6 +87,28 @@ def test_a_mail_server_that_is_down_fails_the_task(tmp_path: Path) -> None:
     with mailbox.served() as box:
         pass
     assert send(box, tmp_path, port=box.port).startswith("SAID Unreachable")
+
+
+def test_a_notice_carries_the_id_by_which_a_mail_server_knows_it(tmp_path: Path) -> None:
+    with mailbox.served() as box:
+        assert send(box, tmp_path, script=NOTICE) == "SAID None"
+    assert [m["Message-ID"] for m in box.mails] == [f"<{UUID(int=7)}@notice>"]
+
+
+@pytest.mark.parametrize("refuse", ["550 no such mailbox officer@example.com", "451 later"])
+def test_a_notice_the_server_refused_is_known_not_to_have_gone_out(tmp_path: Path, refuse: str) -> None:
+    with mailbox.served(refuse=refuse) as box:
+        assert send(box, tmp_path, script=NOTICE).startswith("SAID NotAccepted")
+    assert not box.mails
+    assert send(box, tmp_path, script=NOTICE, port=box.port).startswith("SAID NotAccepted"), "the server is down"
+
+
+def test_a_notice_whose_answer_was_lost_goes_out_once_and_is_not_called_unsent(tmp_path: Path) -> None:
+    with mailbox.served(lose_answer=True) as box:
+        said = send(box, tmp_path, script=NOTICE, retry_limit=5)
+    assert said.startswith("SAID MailUnknown")
+    assert f"<{UUID(int=7)}@notice>" in said
+    assert len(box.mails) == 1
 
 
 def test_without_an_officer_nothing_is_sent_and_the_task_is_skipped(tmp_path: Path) -> None:

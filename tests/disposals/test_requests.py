@@ -23,7 +23,7 @@ from include.disposals import (
 )
 from include.disposals.approvals import Staff
 from include.disposals.finding import wanted_of
-from include.errors import DecisionRefused
+from include.errors import DecisionRefused, NotAccepted
 from include.policy.facts import Event, Hold
 from include.policy.requests import EVENT
 from tests.disposals.conftest import DAY, Bench
@@ -282,11 +282,54 @@ def test_more_than_was_shown_stops_that_disposal_and_is_asked_about(
     assert bench.advance(place, one) == {"accepted": 2, "confirmed_absent": 1}
 
 
+def _to_be_told(context: Context, ada: Staff) -> tuple[Context, UUID, list[str]]:
+    inside, request_id = receive(context, ada)
+    change(context, request_id, status="approved", notice_state="pending")
+    return inside, request_id, []
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_process_that_dies_around_the_mail_never_sends_a_second_one(
+    context: Context, bench: Bench, ada: Staff, after: bool
+) -> None:
+    inside, request_id, sent = _to_be_told(context, ada)
+
+    def dies() -> None:
+        sent.extend(["mail"] * after)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        requests.tell(inside, request_id, dies)
+    assert row(context, request_id).notice_state == "sending"
+    with pytest.raises(DecisionRefused, match="not pending any more"):
+        requests.tell(inside, request_id, lambda: sent.append("mail"))
+    assert len(sent) == after
+    assert not [e for e in bench.entries() if e["event"] == "notice_sent"]
+    assert "the person was not told" in release.gaps(context, row(context, request_id), exported=True, certified=True)
+    requests.note_notice(inside, request_id, "mail", by=ada, receipt="ab" * 32)
+    assert row(context, request_id).notice_state == "sent"
+    assert [e["code"] for e in bench.entries() if e["event"] == "notice_sent"] == ["mail"]
+
+
+def test_a_mail_the_server_refused_is_sent_again(context: Context, bench: Bench, ada: Staff) -> None:
+    inside, request_id, sent = _to_be_told(context, ada)
+
+    def refused() -> None:
+        raise NotAccepted("no")
+
+    with pytest.raises(NotAccepted):
+        requests.tell(inside, request_id, refused)
+    assert row(context, request_id).notice_state == "pending"
+    requests.tell(inside, request_id, lambda: sent.append("mail"))
+    assert (sent, row(context, request_id).notice_state) == (["mail"], "sent")
+
+
+@pytest.mark.parametrize("state", ["pending", "sending"])
 def test_what_holds_the_address_waits_for_the_notice_and_nothing_else_does(
-    context: Context, bench: Bench, ada: Staff, full: Any
+    context: Context, bench: Bench, ada: Staff, full: Any, state: str
 ) -> None:
     _, request_id = receive(context, ada)
-    change(context, request_id, status="approved", notice_state="pending")
+    change(context, request_id, status="approved", notice_state=state)
     place = Place(name="own_database", records={"a1": full()})
     other = Place(name="zendesk", records={"a1": full()})
     address = bench.plan("a1", "own_database", scope_id="account", datasets=["account_profile"], rule_id="R-01")

@@ -17,14 +17,18 @@ class Mailbox:
 
     port: int = 0
     refuse: str = ""
+    lose_answer: bool = False
     mails: list[EmailMessage] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def served(*, refuse: str = "") -> Iterator[Mailbox]:
-    """Serve a mailbox; `refuse` is the reply to every recipient instead of taking the mail."""
-    box = Mailbox(refuse=refuse)
+def served(*, refuse: str = "", lose_answer: bool = False) -> Iterator[Mailbox]:
+    """Serve a mailbox; `refuse` is the reply to every recipient instead of taking the mail.
+
+    With `lose_answer` a mail is taken, and the connection goes before the sender is told so.
+    """
+    box = Mailbox(refuse=refuse, lose_answer=lose_answer)
 
     class Session(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -37,6 +41,9 @@ def served(*, refuse: str = "") -> Iterator[Mailbox]:
                 if verb == b"DATA":
                     self._say("354 go on")
                     self._take()
+                    if box.lose_answer:
+                        return
+                    self._say("250 kept")
                 elif verb == b"RCPT":
                     box.recipients.append(line.decode().strip())
                     self._say(box.refuse or "250 ok")
@@ -52,7 +59,6 @@ def served(*, refuse: str = "") -> Iterator[Mailbox]:
             message = message_from_bytes(b"".join(lines), policy=policy.default)
             assert isinstance(message, EmailMessage)
             box.mails.append(message)
-            self._say("250 kept")
 
         def _say(self, text: str) -> None:
             self.wfile.write(text.encode() + b"\r\n")

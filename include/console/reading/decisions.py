@@ -19,6 +19,7 @@ from include.database.decisions import manual_order, manual_request, sighting
 from include.database.requests import request
 from include.disposals import requests, stopping
 from include.disposals.holds import RELEASES, WRITTEN_OFF
+from include.disposals.request_events import PENDING, SENDING
 from include.processors._manual import REQUESTS, ManualRequest
 
 
@@ -125,8 +126,9 @@ NEXT: Mapping[str, str] = {
 
 
 def next_of_request(row: Row[Any]) -> str:
-    """Return what a person has to do next about a request; a notice by post or telephone is attested by somebody."""
-    if row.status == requests.APPROVED and row.notice_state == "pending" and row.notice_by != "mail":
+    """Return what a person has to do next about a request; a notice that no mail proves is attested by somebody."""
+    by_hand = row.notice_state == SENDING or (row.notice_state == PENDING and row.notice_by != "mail")
+    if row.status == requests.APPROVED and by_hand:
         return "tell"
     return NEXT.get(row.status, "look")
 

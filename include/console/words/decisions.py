@@ -116,6 +116,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "requests.notice": ("통지", "Notice"),
     "requests.notice.pending": ("보내기 전", "not sent yet"),
+    "requests.notice.sending": ("발송 여부 확인 필요", "perhaps sent; a person looks"),
     "requests.notice.sent": ("보냄", "sent"),
     "requests.notice.none": ("해당 없음", "nobody is told"),
     "requests.answer": ("손으로 답변", "Answer by hand"),
