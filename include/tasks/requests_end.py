@@ -6,7 +6,6 @@ waits for it, because somebody who is erased can no longer be reached.
 
 from __future__ import annotations
 
-import smtplib
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from airflow.sdk import Param, RetryDecision, RetryPolicy, get_current_context, 
 
 from include import tasks
 from include.errors import DecisionRefused, MailUnknown, NotAccepted, RetentionError
-from include.tasks import Run, connection, opened, runs
+from include.tasks import Run, connection, notice_mail, opened, runs
 from include.tasks.request_form import REFERENCE
 from include.tasks.requests import ANSWER_WITHIN, Approval, _approved, _me
 
@@ -31,15 +30,6 @@ SENT = {
     "The mail server's log shows the mail went out · 메일 서버 기록으로 발송 확인": "mail",
 }
 """What a person may attest, and how the person was told then."""
-
-REFUSED = (
-    smtplib.SMTPRecipientsRefused,
-    smtplib.SMTPSenderRefused,
-    smtplib.SMTPDataError,
-    smtplib.SMTPHeloError,
-    smtplib.SMTPNotSupportedError,
-)
-"""Answers of a mail server that took nothing (RFC 5321, section 4.2.1); without one nobody knows what it took."""
 
 
 class EveryHour(RetryPolicy):
@@ -149,14 +139,14 @@ def notice(run: Run) -> str:
             rows = releasing.items(transaction, row.request_id)
         told = notices.compose(row.plan, rows, context.schedule)
         if row.notice_by != "mail" or row.notice_state == SENDING:
-            perhaps = f"{_perhaps(row.request_id)}\n\n" if row.notice_state == SENDING else ""
+            perhaps = f"{notice_mail.perhaps(row.request_id)}\n\n" if row.notice_state == SENDING else ""
             print(f"{perhaps}{told.text}")  # noqa: T201
             return "ask"
         address = _address(context, row)
         try:
             if address is None:
                 raise NotAccepted("There is no address to send the notice to.")
-            requests.tell(context, row.request_id, lambda: _mail(str(address), told, row.request_id))
+            requests.tell(context, row.request_id, lambda: notice_mail.send(str(address), told, row.request_id))
         except NotAccepted:
             today = datetime.now(tasks.SEOUL).date()
             margin = section(context.schedule).notice_margin_days
@@ -178,45 +168,6 @@ def _address(context: Context, row: Any) -> str | None:
     place = contact.guardian_address if row.kind == "guardian" else contact.address
     found = context.accounts.address(row.account_id, place)
     return found if found and "@" in found else None
-
-
-def _message_id(request_id: UUID) -> str:
-    return f"<{request_id}@notice>"
-
-
-def _perhaps(request_id: UUID) -> str:
-    return (
-        "The notice may have gone out and is not sent again: look in the mail server's log for Message-ID "
-        f"{_message_id(request_id)}, and attest what is found."
-    )
-
-
-def _mail(to: str, told: Any, request_id: UUID) -> None:
-    """Send one mail through connection `smtp_default`; a failure leaves without the words: servers quote people.
-
-    Raises `NotAccepted` where the server took nothing, and `MailUnknown` where its answer to the mail was lost.
-    """
-    from html import escape
-
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-    connected = False
-    try:
-        with SmtpHook(smtp_conn_id="smtp_default") as hook:
-            connected = True
-            hook.send_email_smtp(
-                to=to,
-                subject=told.subject,
-                html_content=f"<pre>{escape(told.text)}</pre>",
-                custom_headers={"Message-ID": _message_id(request_id)},
-            )
-    except Exception as error:
-        if connected and not isinstance(error, REFUSED):
-            raise MailUnknown(f"No answer to the mail ({type(error).__name__}). {_perhaps(request_id)}") from None
-        raise NotAccepted(
-            f"The notice could not be sent ({type(error).__name__}). It is tried again every hour; look at connection "
-            "smtp_default."
-        ) from None
 
 
 @task.short_circuit(ignore_downstream_trigger_rules=False, trigger_rule="all_done")

@@ -35,10 +35,10 @@ NOTICE = """
 from types import SimpleNamespace
 from uuid import UUID
 from include.errors import RetentionError
-from include.tasks import requests_end
+from include.tasks import notice_mail
 told = SimpleNamespace(subject="Your request", text="All of it is erased.")
 try:
-    print("SAID", requests_end._mail("officer@example.com", told, UUID(int=7)))
+    print("SAID", notice_mail.send("officer@example.com", told, UUID(int=7)))
 except RetentionError as error:
     print("SAID", type(error).__name__, error)
 """
