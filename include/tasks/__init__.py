@@ -27,6 +27,7 @@ from include.retries import ByErrorClass
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from include.accounts import Accounts
     from include.disposals import Context
     from include.evidence.anchors import Authority
     from include.processors import ProcessorContract
@@ -124,7 +125,15 @@ def opened(run: Run | None) -> Iterator[Context]:
             engine.dispose()
 
 
-def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
+def accounts_of(context: Context) -> Accounts:
+    """Return the whole reader of the accounts database; the engine of disposals asks for less of it."""
+    from include.accounts import Accounts
+
+    assert isinstance(context.accounts, Accounts)  # `opened` made it
+    return context.accounts
+
+
+def site(context: Context, name: str) -> ProcessorContract:
     """Return the processor `name`, connected."""
     from include import processors
     from include.disposals import guards
@@ -140,7 +149,7 @@ def site(context: Context, name: str, accounts: Engine) -> ProcessorContract:
             connection=found,
             settings=settings,
             as_of=context.as_of,
-            accounts=accounts,
+            accounts=accounts_of(context).engine,
             reserve=reserver(context.engine, name, kind.quotas, share=share),
             go_on=partial(guards.check_running, context.engine),
             # Whatever the schedule calls them, the buckets our own connections name are never a place to erase.

@@ -99,9 +99,8 @@ def take_proof(known: list[str]) -> int:
     """Record a proof; return how many disposals it closed."""
     from functools import partial
 
-    from include import database
     from include.disposals import manual as by_hand
-    from include.tasks import connection, site
+    from include.tasks import site
 
     asked = form(known)
     proof = by_hand.Proof(
@@ -110,12 +109,8 @@ def take_proof(known: list[str]) -> int:
     with deciding() as context:
         who = requester(context)
         order = UUID(asked["order_id"])
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            connect = partial(site, context, "paper", accounts) if asked["method"] in ("shred", "incinerate") else None
-            closed = by_hand.answer(context, order, proof, by=f"{who.role}:{who.pseudonym}", connect=connect)
-        finally:
-            accounts.dispose()
+        connect = partial(site, context, "paper") if asked["method"] in ("shred", "incinerate") else None
+        closed = by_hand.answer(context, order, proof, by=f"{who.role}:{who.pseudonym}", connect=connect)
     print(f"{closed} disposals attested")  # noqa: T201
     return closed
 
@@ -223,22 +218,16 @@ def sign(known: list[str]) -> dict[str, int]:
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def reapply(run: dict[str, str], known: list[str]) -> bool:
     """Open again what a restore undid, and ask a second person about it; return whether there is anything."""
-    from include import database
     from include.disposals import brake, resurfacing
     from include.disposals.record import base_entry
     from include.evidence.log import stage
-    from include.tasks import connection, opened, site
+    from include.tasks import opened, site
     from include.tasks.decisions import question
 
     asked = form(known)
     with opened(run) as context:
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            place = site(context, asked["processor"], accounts)
-            since = date.fromisoformat(asked["restored_to"])
-            found = resurfacing.reapply(context, asked["processor"], place, since=since, gate=UUID(run["run_id"]))
-        finally:
-            accounts.dispose()
+        place, since = site(context, asked["processor"]), date.fromisoformat(asked["restored_to"])
+        found = resurfacing.reapply(context, asked["processor"], place, since=since, gate=UUID(run["run_id"]))
         entry = base_entry(context, "restored") | {
             "processor": asked["processor"], "until": since.isoformat(), "counts": {"reopened": found},
         }  # fmt: skip
@@ -257,10 +246,9 @@ def reapply(run: dict[str, str], known: list[str]) -> bool:
 @task.short_circuit(ignore_downstream_trigger_rules=False)
 def end_contract(run: dict[str, str], known: list[str]) -> bool:
     """Plan everything at a processor over its quota and ask a second person; return whether anything is new."""
-    from include import database, processors
-    from include.accounts import Accounts
+    from include import processors
     from include.disposals import brake, offboarding
-    from include.tasks import connection, opened
+    from include.tasks import accounts_of, opened
     from include.tasks.decisions import question
 
     asked = form(known)
@@ -272,14 +260,8 @@ def end_contract(run: dict[str, str], known: list[str]) -> bool:
             share=float(settings.get("quota_share", 0.5)),
             calls=int(settings.get("calls_per_subject", 12)),
         )
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            every = Accounts(accounts, context.schedule.processors["own_database"].settings).every()
-            ending = offboarding.plan_end(
-                context, UUID(run["run_id"]), name, ended_on, a_night=a_night, account_ids=every
-            )
-        finally:
-            accounts.dispose()
+        every = accounts_of(context).every()
+        ending = offboarding.plan_end(context, UUID(run["run_id"]), name, ended_on, a_night=a_night, account_ids=every)
         said = brake.ask_about(
             context, UUID(run["run_id"]), reason="processor_ended", by=requester(context),
             expires=answer_until(datetime.now(UTC)),

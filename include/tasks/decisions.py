@@ -260,20 +260,14 @@ def sweep(run: Run) -> dict[str, str]:
     """List what was created or changed at each place since the last time, and notice who is there again."""
     from functools import partial
 
-    from include import database, processors
-    from include.accounts import Accounts
+    from include import processors
     from include.accounts.find import owners
     from include.disposals.resurfacing import sweep_places
-    from include.tasks import connection, site
+    from include.tasks import accounts_of, site
 
     with opened(run) as context:
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            places = {name: partial(site, context, name, accounts) for name in processors.names()}
-            reader = Accounts(accounts, context.schedule.processors["own_database"].settings)
-            swept = sweep_places(context, places, partial(owners, reader), now=datetime.now(UTC))
-        finally:
-            accounts.dispose()
+        places = {name: partial(site, context, name) for name in processors.names()}
+        swept = sweep_places(context, places, partial(owners, accounts_of(context)), now=datetime.now(UTC))
     print(", ".join(f"{place} {code}" for place, code in swept.items()))  # noqa: T201
     return swept
 

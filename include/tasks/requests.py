@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include import tasks
 from include.errors import ConfigurationError, DecisionRefused, ProcessorError
-from include.tasks import Run, connection, opened, site
+from include.tasks import Run, opened, site
 from include.tasks.request_form import checked
 from include.tasks.runs import STORES
 
@@ -227,7 +227,6 @@ def places(run: Run) -> list[str]:
 @task(map_index_template="{{ label }}", multiple_outputs=False)
 def preview(run: Run, processor: str) -> list[dict[str, Any]]:
     """Read what one place holds and say what would be done there; changes nothing."""
-    from include import database
     from include.disposals import previews
     from include.disposals.looking import look
 
@@ -236,17 +235,13 @@ def preview(run: Run, processor: str) -> list[dict[str, Any]]:
     with opened(run) as context:
         plan = _plan(context, form)
         planned = [d for d in plan.disposals if d.processor == processor] if plan else []
-        accounts = database.connect(connection("accounts_db"))
         try:
-            end_user = form["end_user_id"] or ""
-            return look(context, planned, partial(site, context, processor, accounts), end_user=end_user)
+            return look(context, planned, partial(site, context, processor), end_user=form["end_user_id"] or "")
         except (ProcessorError, ConfigurationError) as error:
             # The place is shown as not read; what is found there later stops and is asked about.
             code = error.code if isinstance(error, ProcessorError) else "not_configured"
             print(f"{processor} could not be read: {error}")  # noqa: T201
             return [previews.line(d, context.schedule, code=code) for d in planned]
-        finally:
-            accounts.dispose()
 
 
 @task(multiple_outputs=False, trigger_rule="none_failed")

@@ -99,33 +99,23 @@ def batches(run: Run, processor: str) -> list[str]:
 @task(map_index_template="{{ label }}", multiple_outputs=False)
 def locate(run: Run, processor: str, batch_id: str) -> dict[str, int]:
     """Locate a batch at its processor and stage what a law keeps."""
-    from include import database, disposals
+    from include import disposals
     from include.archive.staging import ArchiveKeys
 
     with opened(run) as context:
         _label(context, batch_id)
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            connect = partial(site, context, processor, accounts)
-            return disposals.locate_batch(
-                context, processor, connect, batch_id, lease_owner(), ArchiveKeys.of(context.wrapper)
-            )
-        finally:
-            accounts.dispose()
+        connect, keys = partial(site, context, processor), ArchiveKeys.of(context.wrapper)
+        return disposals.locate_batch(context, processor, connect, batch_id, lease_owner(), keys)
 
 
 @task(map_index_template="{{ label }}", multiple_outputs=False)
 def advance(run: Run, processor: str, batch_id: str) -> dict[str, int]:
     """Carry a batch through its steps as far as it goes now, and read back."""
-    from include import database, disposals
+    from include import disposals
 
     with opened(run) as context:
         _label(context, batch_id)
-        accounts = database.connect(connection("accounts_db"))
-        try:
-            return disposals.advance_batch(context, site(context, processor, accounts), batch_id, lease_owner())
-        finally:
-            accounts.dispose()
+        return disposals.advance_batch(context, site(context, processor), batch_id, lease_owner())
 
 
 def _label(context: Context, batch_id: str) -> None:
