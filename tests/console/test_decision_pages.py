@@ -271,6 +271,10 @@ def test_a_question_beyond_the_list_is_answered_and_one_that_was_answered_is_not
     assert airflow.asked[-1][1:3] == ("PATCH", path)
     airflow.answers[("GET", path)] = (200, QUESTION | {"response_received": True})
     assert approver.post("/decisions/approvals/answer", form, page="/decisions/approvals").status_code == 400
+    airflow.answers[("GET", path)] = (503, {})
+    silent = approver.post("/decisions/approvals/answer?lang=en", form, page="/decisions/approvals")
+    assert silent.status_code == 400
+    assert "did not say that it took the answer (503)" in silent.text
     elsewhere = {**form, "map": "2/../../x"}
     assert approver.post("/decisions/approvals/answer", elsewhere, page="/decisions/approvals").status_code == 400
 

@@ -103,7 +103,9 @@ def waiting(ask: Ask) -> tuple[list[dict[str, Any]], int]:
 def _one(ask: Ask, path: str) -> dict[str, Any] | None:
     """Return one question that is still open, however many stand before it in the list."""
     status, found = ask.airflow("GET", path)
-    return None if status != 200 or found.get("response_received") else _question(found)
+    if status not in (200, 404):
+        raise DecisionRefused(ask.words("decisions.not_answered", status=status))
+    return None if status == 404 or found.get("response_received") else _question(found)
 
 
 def _question(detail: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +139,8 @@ def answer(ask: Ask) -> Response:
     status, _ = ask.airflow("PATCH", path, {"chosen_options": [ask.value("choice")], "params_input": {}})
     if status == 403:
         raise DecisionRefused(ask.words("form.not_yours", dag=wanted["dag"]))
-    if status != 200:
+    if status in (404, 409):
         raise DecisionRefused(ask.words("decisions.answered_before"))
+    if status != 200:
+        raise DecisionRefused(ask.words("decisions.not_answered", status=status))
     return ask.render("decisions_answered.html", question=wanted, choice=ask.value("choice"))

@@ -180,6 +180,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Airflow가 질문 목록을 주지 않았습니다({status}). 잠시 뒤 다시 여세요.",
         "Airflow does not give out its open questions ({status}). Open this page again in a moment.",
     ),
+    "decisions.not_answered": (
+        "Airflow가 답변을 받았는지 알 수 없습니다({status}). 승인 목록을 다시 열어 질문이 남아 있으면 다시 답하세요.",
+        "Airflow did not say that it took the answer ({status}). Open the approvals again; if the question is still "
+        "there, answer it again.",
+    ),
     "decisions.answered_before": (
         "이 질문은 이미 답이 있거나 사라졌습니다. 아무것도 보내지 않았습니다.",
         "This question was answered or is gone. Nothing was sent.",
