@@ -23,6 +23,7 @@ from sqlalchemy import (
     Engine,
     Select,
     Text,
+    and_,
     cast,
     delete,
     func,
@@ -258,7 +259,10 @@ def _assign(
 
 
 def _taking(groups: Sequence[_Group], keys: Sequence[str]) -> Select[Any]:
-    """Return the statement that assigns groups to objects and tells how far each reaches."""
+    """Return the statement that assigns groups to objects and tells how far each reaches.
+
+    Rows are locked in the order in which staging writes them, so that neither waits for the other in a circle.
+    """
     c = archive_row.c
     planned = (
         func.unnest(
@@ -269,10 +273,18 @@ def _taking(groups: Sequence[_Group], keys: Sequence[str]) -> Select[Any]:
         .table_valued("rule_id", "window_end", "object_key")
         .render_derived("planned")
     )
+    locked = (
+        select(c.row_id, planned.c.object_key)
+        .join(planned, and_(c.rule_id == planned.c.rule_id, c.window_end == planned.c.window_end))
+        .where(c.object_key.is_(None))
+        .order_by(c.record_sha256, c.rule_id)
+        .with_for_update(of=archive_row)
+        .cte("locked")
+    )
     taken = (
         update(archive_row)
-        .where(c.object_key.is_(None), c.rule_id == planned.c.rule_id, c.window_end == planned.c.window_end)
-        .values(object_key=planned.c.object_key)
+        .where(c.row_id == locked.c.row_id)
+        .values(object_key=locked.c.object_key)
         .returning(c.object_key, c.rule_id, c.window_end, c.free_from_utc, c.last_day, c.destroy_by)
         .cte("taken")
     )

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from sqlalchemy import Engine, text
 
+from include.archive import packing
 from include.archive.bodies import decrypt, lines
+from include.archive.objects import Archive
 from include.archive.rows import ArchivedRow
-from include.archive.staging import ready
+from include.archive.staging import ready, stage
 from include.archive.store import ArchiveStore, Head, Plan
 from include.connections import Connection, s3_client
 from include.errors import ArchiveError, ArchiveUnreachable, ConfigurationError, Unreachable
@@ -270,6 +275,45 @@ def test_a_row_that_changes_while_its_object_is_written_is_packed_again(desk: De
     (key,) = desk.pack().keys
     assert desk.archived == [disposal_id]
     assert opened(desk, key)[desk.keys.tag("a1")][0].items["fee.received"] == 9
+
+
+def test_packing_and_staging_never_wait_for_each_other_in_a_circle(desk: Desk) -> None:
+    terms = short(3600)
+    digest = {n: desk.keys.record("stripe", "payment", payment(n).source_id) for n in (1, 2)}
+    low, high = sorted(digest, key=lambda n: digest[n])
+    ids = {n: desk.stage(f"a{n}", payment(n), terms_of=terms) for n in (high, low)}  # the higher one lies first
+
+    def again(connection: Any, n: int) -> None:
+        stage(
+            connection, disposal_id=ids[n], account_id=f"a{n}", subject_type="individual", consumer_like=False,
+            records=[payment(n, **{"fee.received": 9})], schedule=desk.schedule, as_of=TODAY, keys=desk.keys,
+            terms_of=terms,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(1) as pool:
+        with desk.engine.begin() as connection:
+            again(connection, low)
+            # What a packing does once it is past the gate that staging holds.
+            archive = Archive(
+                desk.engine, desk.store, desk.keys, TODAY, datetime.now(UTC), desk.record, lambda _c, _ids: None
+            )
+            packed = pool.submit(packing._pack_some, archive, [("R-02i", date(2026, 3, 4))])
+            _until_it_waits(desk.engine)
+            again(connection, high)
+        assert [row.rows for row in packed.result(30)] == [2]
+    assert desk.count("archive_row") == desk.count("archive_wait") == 0
+
+
+def _until_it_waits(engine: Engine) -> None:
+    """Return once some transaction waits for a row another one holds."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    ends = time.monotonic() + 20
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(waiting):
+            assert time.monotonic() < ends, "nothing waits"
+            time.sleep(0.02)
 
 
 def _nowhere() -> Connection:
