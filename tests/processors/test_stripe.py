@@ -15,12 +15,12 @@ from urllib3.connection import HTTPConnection
 from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Site, load, names
+from include.processors import NOT_ARCHIVED, Site, load, names
 from include.processors._manual import REQUESTS
 from include.processors._stripe import batch
 from include.processors._stripe.http import _pool
 from include.sandbox._stripe.money import credit_grant
-from include.sandbox._stripe.shapes import checkout, customer, invoice, payment_intent, stamp, subscription
+from include.sandbox._stripe.shapes import checkout, customer, invoice, payment_intent, refund, stamp, subscription
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import LOCK_TIMEOUT_BODY, PERMISSION_BODY, RATE_LIMIT_BODY, StandIn
 from tests.processors.stripe_world import CUSTOMER_STEPS, DAY, OLD, RECENT, TODAY, World, as_work, person, subject
@@ -727,7 +727,28 @@ def test_a_charge_that_came_after_the_extract_is_extracted_before_the_customer_g
     work = replace(work, locator={**work.locator, "extracted": {**work.locator["extracted"], "charges": known[1:]}})
     result = world.processor().act("cancel_subscriptions", [work])[0]
     assert known
-    assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR)
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert result.locator is not None
+    assert [r.source_id for r in world.extract(replace(work, locator=result.locator))] == known[:1]
+
+
+def test_what_only_an_e_mail_found_stays_known_when_a_refund_follows_the_locating(world: World) -> None:
+    """The company's own database, and with it the e-mail, may be erased by then: nobody could be located anew."""
+    world.seed(person(1, "no_metadata"), person(2, "guest_only", email="sample0001@example.com"))
+    work = world.work(subject(1))
+    paid = world.all("charge")[0]
+    world.seed({"refund": [refund("re_1", paid["id"], amount=5, created=stamp(TODAY), status="succeeded")]})
+    world.standin.store.update("charge", paid["id"], refunds=None)
+    result = world.processor().act("cancel_subscriptions", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert result.locator is not None
+    assert {k: result.locator[k] for k in ("customers", "sessions")} == {
+        k: work.locator[k] for k in ("customers", "sessions")
+    }
+    work = replace(work, locator=result.locator)
+    assert [r.source_id for r in world.extract(work)] == ["re_1"]
+    world.advance(work)
+    assert all(row.get("deleted") for row in world.all("customer"))
 
 
 @pytest.mark.parametrize(

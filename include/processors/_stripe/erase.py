@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from include.outcomes import Outcome
-from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Result, Work
+from include.processors import NOT_ARCHIVED, Result, Work
 from include.processors._stripe.api import Api, Declined, safe_id
 from include.processors._stripe.dealings import ENDED, Ledger, reference, settlement_of, with_late
 from include.processors._stripe.find import BALANCES, Finder
@@ -69,7 +69,8 @@ class Eraser:
     def _stopped(self, work: Work, living: Sequence[Mapping[str, Any]]) -> Result | None:
         """Return what keeps this person: a hold, or a dealing that came after the extract and is not archived yet.
 
-        While nobody is deleted the person is located anew; afterwards the locator is all that knows them.
+        The locator stays: an e-mail that found them may be erased from the company's own database by now, so nobody
+        could be located anew.
         """
         done = self.ledger.again(work.locator, work.settled)
         for customer in living:
@@ -79,9 +80,8 @@ class Eraser:
         new, owed = done.beyond(work.locator), set(done.owed) - set(work.locator.get("owed", ()))
         if not new and not owed:
             return None
-        if len(living) == len(work.locator.get("customers", ())):
-            return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
-        locator = {**with_late(work.locator, done, new), "owed": sorted({*work.locator.get("owed", ()), *owed})}
+        late = new | ({"invoices": sorted({*new.get("invoices", ()), *owed})} if owed else {})
+        locator = {**with_late(work.locator, done, late), "owed": sorted({*work.locator.get("owed", ()), *owed})}
         return Result(work.disposal_id, Outcome.AWAITING, code=NOT_ARCHIVED, locator=locator)
 
     def _cancel(self, key: str) -> None:
