@@ -19,8 +19,10 @@ from include.disposals.context import Context
 from include.disposals.scan import needles
 from include.keys import Sealed, Wrapper, open_sealed, seal_bytes
 
+CONSUMER_LIKE = "consumer_like"
+"""Stands in the locator of a business with records: its register row may be gone when others follow."""
 
-OUTLIVE = ("emails", "phones")
+OUTLIVE = ("emails", "phones", CONSUMER_LIKE)
 
 
 def save(
