@@ -38,6 +38,7 @@ class Eraser:
     def __init__(self, api: Api, finder: Finder, ledger: Ledger) -> None:
         self.api, self.finder, self.ledger = api, finder, ledger
         self._final: set[tuple[Any, Any]] = set()  # states in which Stripe said that it takes no more than `rest`
+        self._judged: set[str] = set()  # disposals whose dealings this task has read
 
     def _living(self, locator: Mapping[str, Any], expand: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return the located customers that are not deleted yet."""
@@ -45,8 +46,21 @@ class Eraser:
         return [row for row in rows if row.get("deleted") is not True]
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
+    def resumed(self, work: Work) -> Result | None:
+        """Return what stops a step that an earlier task left off at, and end what began to run since; else None."""
+        if work.disposal_id in self._judged:
+            return None
+        result = self.cancel_subscriptions(work)
+        return None if result.outcome is Outcome.ACCEPTED else result
+
     def cancel_subscriptions(self, work: Work) -> Result:
         """End what is running or to begin, with a last invoice over the usage owed; what must wait first, waits."""
+        result = self._cancelled(work)
+        if result.outcome is Outcome.ACCEPTED:
+            self._judged.add(work.disposal_id)
+        return result
+
+    def _cancelled(self, work: Work) -> Result:
         living = self._living(work.locator, BALANCES)
         if not living:
             return Result(work.disposal_id, Outcome.ACCEPTED)  # what came since waits for redaction's own look
