@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from include.archive.staging import unpacked
 from include.database import among, disposal, locator
-from include.disposals import claims, guards, holds, locators, request_events, settlements
+from include.disposals import claims, guards, holds, locators, request_events, settlements, undone
 from include.disposals.batches import open_rows
 from include.disposals.context import Context
 from include.disposals.late import Late
@@ -202,6 +202,8 @@ class _Batch:
         # Read now and not at planning: what the company's records say of money and disputes changes in between.
         read = {"holds_read_at": utc_seconds()}
         computed = context.accounts.computed_holds(accounts)
+        fresh = [self.rows[i] for i in group if i not in self.acted and not self.rows[i].attempts]
+        register = undone.read(context, fresh)
         with context.engine.begin() as connection:
             claims.lock_accounts(connection, accounts)
             ours = claims.hold(connection, self.claim)
@@ -210,7 +212,9 @@ class _Batch:
                 guards.check_approved(connection, sha256, context.as_of)
             placed, requested = holds.placed(connection, accounts), request_events.events(connection, accounts)
             later = request_events.waiting_for_notice(connection, context, (self.rows[i] for i in group))
-            unapproved = request_events.not_approved(connection, [self.rows[i].disposal_id for i in group])
+            waiting = dict.fromkeys(undone.of(connection, fresh, register), undone.CODE)
+            ids = [self.rows[i].disposal_id for i in group]
+            waiting |= dict.fromkeys(request_events.not_approved(connection, ids), "not_approved")
             for disposal_id in group:
                 row, step = self.rows[disposal_id], self.items[disposal_id].step
                 if row.account_id not in ours or step is None:
@@ -221,8 +225,8 @@ class _Batch:
                     context,
                     requested.get(row.account_id, ()),
                 )
-                if disposal_id in unapproved:
-                    change = self._not_approved(disposal_id, step)
+                if disposal_id in waiting:
+                    change = self._for_a_person(disposal_id, step, waiting[disposal_id])
                 else:
                     change = self._kept_back(disposal_id, row, step, found, notice_due=later.get(disposal_id))
                 changes.append(replace(change, proof={**change.proof, **read}))
@@ -236,9 +240,9 @@ class _Batch:
         self.outcomes.update(str(c.result.outcome) for c in changes if c.result.outcome is not Outcome.ATTEMPTED)
         return allowed
 
-    def _not_approved(self, disposal_id: str, step: Step) -> Change:
-        """Return the change of what was released without a second person's approval: it waits for one."""
-        result = Result(disposal_id, Outcome.BLOCKED, code="not_approved", needs_person=True)
+    def _for_a_person(self, disposal_id: str, step: Step, code: str) -> Change:
+        """Return the change of what no second person approved, or whose trigger is no more; looked at every day."""
+        result = Result(disposal_id, Outcome.BLOCKED, code=code, needs_person=True)
         return Change(result, step=step.name, next_step=step.name, due_at=self.context.as_of + TOMORROW)
 
     def _kept_back(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 
 from include.archive.staging import ArchiveKeys, stage
 from include.disposals.context import Context
+from include.disposals.locators import CONSUMER_LIKE
 from include.errors import ArchiveError, ProcessorError
 from include.outcomes import Outcome
 from include.processors import ProcessorContract, Record, Result, Work
@@ -42,11 +43,12 @@ class Late:
             except ProcessorError as error:
                 refused[work.disposal_id] = error.code
         facts = context.accounts.facts({row.account_id for row, _work in works})
+        remembered = {row.account_id: True for row, work in works if work.locator.get(CONSUMER_LIKE)}
         return cls(
             {work.disposal_id: row for row, work in works},
             records,
             refused,
-            {f.account_id: f.consumer_like for f in facts},
+            remembered | {f.account_id: f.consumer_like for f in facts},
         )
 
     def judged(self, result: Result) -> Result:

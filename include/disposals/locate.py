@@ -301,7 +301,8 @@ def _store(
         staging.write(connection, prepared, keys)
         done = {i: f for i, f in mine.items() if f.outcome is Outcome.LOCATED}
         theirs = {rows[i].account_id for i in done}
-        locators.save(connection, context, "found", {i: f.locator for i, f in done.items()}, theirs)
+        bodies = {i: _with_consumer(f.locator, rows[i], consumers) for i, f in done.items()}
+        locators.save(connection, context, "found", bodies, theirs)
         needles.remember(connection, context, {i: search_keys(subjects[i]) for i in done}, theirs)
         tombstones.prepare(connection, context, claim.processor, rows, subjects, done, objects)
         _keep_search_keys(connection, context, [i for i in mine if i not in done], subjects)
@@ -319,13 +320,20 @@ def _more_than_approved(
     return {i: Found(i, Outcome.BLOCKED, code=request_events.MORE) for i in more}
 
 
+def _with_consumer(body: Mapping[str, Any], row: Row[Any], consumers: Mapping[str, bool]) -> Mapping[str, Any]:
+    like = row.subject_type == "business" and consumers.get(row.account_id)
+    return {**body, locators.CONSUMER_LIKE: True} if like else body
+
+
 def _remembered_consumers(
     connection: Connection, context: Context, rows: Mapping[str, Row[Any]], disposal_ids: Iterable[str]
 ) -> dict[str, bool]:
     """Return what stored search keys say of accounts whose register row may be gone by now."""
     stored = locators.read(connection, context, list(disposal_ids))
     return {
-        rows[i].account_id: bool(body.get("consumer_like")) for i, (kind, body) in stored.items() if kind == "search"
+        rows[i].account_id: bool(body.get(locators.CONSUMER_LIKE))
+        for i, (kind, body) in stored.items()
+        if kind == "search"
     }
 
 

@@ -11,13 +11,18 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from include.database import among, locator
 from include.disposals.context import Context
 from include.disposals.scan import needles
 from include.keys import Sealed, Wrapper, open_sealed, seal_bytes
+
+CONSUMER_LIKE = "consumer_like"
+"""Stands in the locator of a business with records: its register row may be gone when others follow."""
+
+OUTLIVE = ("emails", "phones", CONSUMER_LIKE)
 
 
 def save(
@@ -67,6 +72,20 @@ def end_users(connection: Connection, context: Context, disposal_ids: Collection
         for i, (_, body) in known.items()
         if (person := body.get("end_user") or body.get("person"))
     }
+
+
+def carried(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]) -> dict[str, dict[str, Any]]:
+    """Return the search keys that outlive stale locators: an end user's id, and an erased account's addresses.
+
+    While the register knows the account they are read there anew; the own database waits until they were.
+    """
+    users = end_users(connection, context, [i for i, row in rows.items() if row.subject_type == "end_user"])
+    others = {i: row.account_id for i, row in rows.items() if row.subject_type != "end_user"}
+    known = context.accounts.identifiers(set(others.values())) if others else {}
+    gone = [i for i, account in others.items() if account not in known or not known[account].emails]
+    bodies = {i: body for i, (_, body) in read(connection, context, gone).items()} if gone else {}
+    kept = {i: {k: body[k] for k in OUTLIVE if body.get(k)} for i, body in bodies.items()}
+    return users | {i: keys for i, keys in kept.items() if keys}
 
 
 def read(

@@ -156,7 +156,7 @@ def apply(connection: Connection, context: Context, rows: Mapping[str, Row[Any]]
     )  # fmt: skip
     tombstones.settle(connection, context, {c.result.disposal_id: c.result.outcome for c in changes if c.closed_on})
     stale = [c.result.disposal_id for c in changes if c.closed_on is None and c.result.code == STALE_LOCATOR]
-    lookup = locators.end_users(connection, context, [i for i in stale if rows[i].subject_type == "end_user"])
+    lookup = locators.carried(connection, context, {i: rows[i] for i in stale})
     over = [UUID(i) for i in (*stale, *(c.result.disposal_id for c in changes if c.closed_on is not None))]
     if over:
         connection.execute(delete(locator).where(among(locator.c.disposal_id, over)))

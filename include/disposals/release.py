@@ -42,7 +42,8 @@ def release(context: Context, row: Row[Any], planned: Sequence[PlannedDisposal],
         )
     with context.engine.begin() as connection:
         lock_accounts(connection, [row.account_id])
-        if requested(connection, row.request_id).closed_on is not None:
+        # Held to the end, so that nobody withdraws or refuses what is released in the same moment.
+        if requested(connection, row.request_id, held=True).closed_on is not None:
             raise DecisionRefused("The request is closed: withdrawn, refused, or asked anew by a later run.")
         guards.check_not_stopped(connection)
         guards.check_approved(connection, context.schedule.sha256)
@@ -206,6 +207,7 @@ def gaps(context: Context, row: Row[Any], *, exported: bool, certified: bool) ->
     return found
 
 
-def requested(connection: Connection, request_id: UUID) -> Row[Any]:
-    """Return one request."""
-    return connection.execute(select(request).where(request.c.request_id == request_id)).one()
+def requested(connection: Connection, request_id: UUID, *, held: bool = False) -> Row[Any]:
+    """Return one request; `held` keeps everybody else from changing it until the caller's transaction ends."""
+    found = select(request).where(request.c.request_id == request_id)
+    return connection.execute(found.with_for_update() if held else found).one()

@@ -93,6 +93,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "notice_first": ("통지 후 파기", "after the notice"),
     "more_than_approved": ("승인 초과 발견", "more than approved"),
     "not_approved": ("미승인", "not approved"),
+    "trigger_undone": ("기산 사유 취소", "its trigger was taken back"),
     "mail": ("이메일", "mail"),
     "post": ("우편", "post"),
     "phone": ("전화", "telephone"),

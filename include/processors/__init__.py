@@ -150,11 +150,14 @@ class Result:
 
 
 STALE_LOCATOR = "changed_since_located"
-"""Code of a FAILED act that touched nothing, because the source changed after it was located."""
+"""Code of a FAILED act that touched nothing, because the source changed after it was located.
+
+Only for what the account's id alone finds again: its e-mail may be erased from the company's own database by then.
+"""
 
 NOT_ARCHIVED = "changed_since_archived"
-"""Code of an AWAITING act that touched nothing, because records came after the extract and the people can no longer
-be located: the engine extracts again from the result's locator, and the step waits until that lies in the archive."""
+"""Code of an AWAITING act that touched nothing, because records came after the extract and the people may no longer
+be found: the engine extracts again from the result's locator, and the step waits until that lies in the archive."""
 
 
 @dataclass(frozen=True, slots=True)

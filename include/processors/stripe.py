@@ -218,6 +218,8 @@ class Processor:
             "delete_customer": self.eraser.delete_customer,
             "redact": self.redactor.create,
         }
+        if step in CUSTOMER_STEPS[1:]:
+            return self._each(work, lambda w: self.eraser.resumed(w) or steps[step](w))
         return self._each(work, steps[step])
 
     def _each(self, work: Sequence[Work], one: Callable[[Work], Result]) -> list[Result]:

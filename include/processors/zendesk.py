@@ -56,7 +56,7 @@ class Processor:
         self.site = site
         self.selector = Selector.of(site.settings)
         self.client = Client(site.connection, site.reserve, site.go_on, Reserve.of(self.name, site.settings))
-        self.tickets = Tickets(self.client, site.as_of)
+        self.tickets = Tickets(self.client, self.selector, site.as_of)
         self.users = Deletion(self.client, self.tickets, self.selector, site.as_of)
         self.search = Search(self.client, self.selector, self._email_owners, site.as_of)
 

@@ -15,6 +15,7 @@ from include.disposals.approvals import Staff
 from include.disposals.reporting import gaps
 from include.errors import DecisionRefused, Unreachable
 from include.outcomes import Outcome
+from include.policy.facts import AccountFacts, State
 from include.processors import Work
 from tests.disposals.conftest import DAY, Bench
 from tests.disposals.fakes import Place
@@ -322,3 +323,50 @@ def test_what_is_half_deleted_is_never_located_anew(bench: Bench) -> None:
     assert bench.row(disposal_id).outcome == Outcome.BLOCKED
     bench.locate(place, disposal_id, as_of=TOMORROW)
     assert [c for c, _ in place.calls].count("locate") == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "now", "acts"),
+    [
+        ("terminated", AccountFacts("a", "individual"), []),
+        ("terminated", AccountFacts("a", "individual", state=State.REQUESTED, requested_on=DAY), []),
+        ("requested", AccountFacts("a", "individual"), []),
+        ("requested", AccountFacts("a", "individual", state=State.REQUESTED, requested_on=DAY), ["first", "second"]),
+        ("consent_withdrawn", AccountFacts("a", "individual"), ["first", "second"]),
+    ],
+)
+def test_nothing_is_begun_once_the_register_took_its_trigger_back(
+    bench: Bench, event: str, now: AccountFacts, acts: list[str]
+) -> None:
+    """A termination recorded by mistake and undone while the night waited for its second person."""
+    place, disposal_id = place_with("a"), bench.plan("a", trigger_event=event)
+    bench.locate(place, disposal_id)
+    bench.context.accounts.due_facts.append(now)  # type: ignore[attr-defined]
+    bench.advance(place, disposal_id)
+    row = bench.row(disposal_id)
+    assert place.acts() == acts
+    if not acts:
+        assert (row.outcome, row.code, row.needs_person) == (Outcome.BLOCKED, "trigger_undone", True)
+        assert row.due_at == TOMORROW
+
+
+def test_a_termination_that_the_register_has_again_goes_on(bench: Bench) -> None:
+    place, disposal_id = place_with("a"), bench.plan("a")
+    facts = bench.context.accounts.due_facts  # type: ignore[attr-defined]
+    bench.locate(place, disposal_id)
+    facts.append(AccountFacts("a", "individual"))
+    bench.advance(place, disposal_id)
+    facts[:] = [AccountFacts("a", "individual", state=State.TERMINATED, requested_on=DAY, terminated_on=DAY)]
+    bench.locate(place, disposal_id, as_of=TOMORROW)
+    bench.advance(place, disposal_id, as_of=TOMORROW)
+    assert place.acts() == ["first", "second"]
+    assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
+
+
+def test_what_was_begun_is_carried_on_whoever_came_back_since(bench: Bench) -> None:
+    place, disposal_id = place_with("a", not_before=DAY + timedelta(days=90)), bench.plan("a")
+    bench.locate(place, disposal_id)
+    bench.advance(place, disposal_id)
+    bench.context.accounts.due_facts.append(AccountFacts("a", "individual"))  # type: ignore[attr-defined]
+    bench.advance(place, disposal_id, as_of=DAY + timedelta(days=90))
+    assert place.acts() == ["first", "second"]

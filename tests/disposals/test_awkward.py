@@ -16,7 +16,7 @@ from include.disposals.reporting import gaps, overdue
 from include.disposals.runs import night_at_work
 from include.errors import Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Found, Record, Result, Subject, Work
+from include.processors import STALE_LOCATOR, Found, Record, Result, Step, Subject, Work
 from tests.disposals.conftest import DAY, Bench
 from tests.disposals.fakes import Place
 
@@ -61,6 +61,31 @@ def test_what_turns_up_only_in_the_read_back_is_located_and_extracted_before_it_
     bench.locate(place, disposal_id)
     bench.advance(place, disposal_id)
     assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
+
+
+def test_the_address_a_place_was_searched_by_outlives_the_account_and_a_stale_locator(bench: Bench) -> None:
+    """What a place found nobody by is kept there in the locator; without it the second search would find nobody."""
+    place, disposal_id = Place(), bench.plan("a")
+    asked: list[Subject] = []
+    locate = place.locate
+
+    def by_address(subjects: Sequence[Subject]) -> list[Found]:
+        asked.extend(subjects)
+        kept = {"emails": list(subjects[0].emails), "phones": ["+82101234"], "located_on": "2026-11-24"}
+        return [replace(f, locator=f.locator or kept) for f in locate(subjects)]
+
+    place.locate = by_address  # type: ignore[method-assign]
+    place.steps = lambda w: (Step("first"), Step("second")) if "key" in w.locator else ()  # type: ignore[method-assign]
+    bench.locate(place, disposal_id)
+    place.records["a"] = {"bin", "record"}
+    bench.context.accounts.gone.add("a")  # type: ignore[attr-defined]
+    bench.advance(place, disposal_id)
+    assert bench.row(disposal_id).code == STALE_LOCATOR
+    bench.locate(place, disposal_id)
+    assert (asked[-1].emails, asked[-1].phones) == (("a@example.com",), ("+82101234",))
+    bench.advance(place, disposal_id)
+    assert bench.row(disposal_id).outcome == Outcome.CONFIRMED_ABSENT
+    assert place.records["a"] == set()
 
 
 def test_a_right_that_was_lost_since_locating_is_noticed_before_anything_is_read_as_absent(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from include.disposals import holds
 from include.disposals.reporting import gaps, waiting_for_a_person
 from include.errors import Unreachable
 from include.outcomes import Outcome
+from include.policy.facts import AccountFacts
 from include.processors import NOT_ARCHIVED, Record, Result, Settlement, Work
 from tests.disposals.conftest import DAY, Bench
 from tests.disposals.fakes import Place
@@ -82,6 +83,29 @@ def test_a_late_record_is_staged_and_the_act_waits_until_it_is_packed(bench: Ben
     bench.advance(place, made, as_of=NEXT)
     assert place.acts() == ["first", "second"]
     assert bench.row(made).outcome == "confirmed_absent"
+
+
+def test_a_late_record_of_a_consumer_like_business_is_kept_by_commerce_law_after_its_account_is_erased(
+    bench: Bench,
+) -> None:
+    """The register says who is consumer-like (C-13), and is gone when a refund follows months later."""
+    place = Late(records={"a": {"bin", "record"}})
+    made = bench.plan("a", subject_type="business")
+    day = date(2026, 10, 1)
+    paid = Record(made, "ch_1", "payment", {"transaction": day, "paid_and_supplied": day}, {"fee.received": 50})
+    extract, register = place.extract, bench.context.accounts
+    place.extract = lambda work: [*extract(work), *([] if work[0].locator.get("late") else [paid])]  # type: ignore[method-assign]
+    register.due_facts.append(AccountFacts("a", "business", consumer_like=True))  # type: ignore[attr-defined]
+    bench.locate(place, made)
+    first = {row.rule_id for row in waits(bench, made)}
+    with bench.context.engine.begin() as connection:
+        connection.execute(delete(archive_wait))
+        connection.execute(delete(archive_row))
+    register.due_facts.clear()  # type: ignore[attr-defined]
+    register.gone.add("a")  # type: ignore[attr-defined]
+    bench.advance(place, made)
+    assert bench.row(made).code == NOT_ARCHIVED
+    assert {row.rule_id for row in waits(bench, made)} == first == {"R-02b", "R-04"}
 
 
 def test_a_late_record_that_cannot_be_extracted_stops_its_disposal_only(bench: Bench) -> None:

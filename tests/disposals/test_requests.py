@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -149,6 +150,30 @@ def test_what_was_released_cannot_be_refused_any_more(context: Context, ada: Sta
     change(context, request_id, status="approved")
     with pytest.raises(DecisionRefused, match="released already"):
         requests.conclude(context, request_id, "withdrawn", by=ada)
+
+
+def test_a_request_withdrawn_while_it_is_released_is_either_withdrawn_or_released(
+    context: Context, ada: Staff, ben: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look at the same moment; were both to go through, what a person took back would be erased."""
+    _, request_id = receive(context, ada)
+    change(context, request_id, plan_digest="ab" * 32, plan={"lines": []})
+    approve(context, ada, ben)
+    with ThreadPoolExecutor(1) as pool:
+        withdrawing: list[Future[None]] = []
+        check = release.guards.check_not_stopped
+
+        def meanwhile(connection: Any) -> None:
+            withdrawing.append(pool.submit(requests.conclude, context, request_id, "withdrawn", by=ada))
+            wait(withdrawing, timeout=1)
+            check(connection)
+
+        monkeypatch.setattr(release.guards, "check_not_stopped", meanwhile)
+        release.release(context, row(context, request_id), [])
+        with pytest.raises(DecisionRefused, match="released already"):
+            withdrawing[0].result(timeout=10)
+    found = row(context, request_id)
+    assert (found.status, found.closed_on, found.account_id) == ("approved", None, "a1")
 
 
 def test_only_somebody_erased_before_is_answered_that_nothing_is_held(context: Context, ada: Staff) -> None:

@@ -15,12 +15,21 @@ from urllib3.connection import HTTPConnection
 from include.connections import Connection
 from include.errors import ConfigurationError, ProcessorError, RateLimited, Refused, Unreachable
 from include.outcomes import Outcome
-from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Site, load, names
+from include.processors import NOT_ARCHIVED, Site, Work, load, names
 from include.processors._manual import REQUESTS
 from include.processors._stripe import batch
 from include.processors._stripe.http import _pool
 from include.sandbox._stripe.money import credit_grant
-from include.sandbox._stripe.shapes import checkout, customer, invoice, payment_intent, stamp, subscription
+from include.sandbox._stripe.shapes import (
+    charge,
+    checkout,
+    customer,
+    invoice,
+    payment_intent,
+    refund,
+    stamp,
+    subscription,
+)
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import LOCK_TIMEOUT_BODY, PERMISSION_BODY, RATE_LIMIT_BODY, StandIn
 from tests.processors.stripe_world import CUSTOMER_STEPS, DAY, OLD, RECENT, TODAY, World, as_work, person, subject
@@ -655,6 +664,69 @@ def test_a_dispute_opened_after_the_deletion_makes_redaction_wait(world: World) 
     assert world.all("redaction_job") == []
 
 
+def _until(world: World, step: str) -> Work:
+    """Return the work as it is stored when a task ended before `step`."""
+    work = world.work(subject(1))
+    for name in (*CUSTOMER_STEPS, "redact"):
+        if name == step:
+            break
+        result = world.processor().act(name, [work])[0]
+        work = replace(work, locator=result.locator) if result.locator is not None else work
+    return work
+
+
+def test_a_dispute_opened_while_a_job_was_validated_keeps_it_from_being_run(world: World) -> None:
+    world.seed(person(1))
+    work = _until(world, "run_redaction")
+    world.standin.store.update("redaction_job", world.all("redaction_job")[0]["id"], status="ready")
+    disputed = person(1, "dispute_open")
+    world.seed({"charge": disputed["charge"], "dispute": disputed["dispute"]})
+    world.move(TODAY + DAY)
+    result = world.processor().act("run_redaction", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, "open_dispute")
+    assert [j["status"] for j in world.all("redaction_job")] == ["ready"]
+
+
+def test_a_refund_made_while_a_job_was_validated_is_archived_before_the_job_is_run(world: World) -> None:
+    world.seed(person(1))
+    work = _until(world, "run_redaction")
+    paid = world.all("charge")[0]
+    world.standin.store.update("charge", paid["id"], refunds=None)
+    world.seed({"refund": [refund("re_1", paid["id"], amount=5, created=stamp(TODAY), status="succeeded")]})
+    world.move(TODAY + DAY)
+    result = world.processor().act("run_redaction", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert result.locator is not None
+    assert [r.source_id for r in world.extract(replace(work, locator=result.locator))] == ["re_1"]
+
+
+@pytest.mark.parametrize("step", CUSTOMER_STEPS[1:])
+def test_a_step_that_an_earlier_night_left_off_at_reads_first_what_keeps_the_customer(world: World, step: str) -> None:
+    """A hold or an outage may lie between two steps; what came up meanwhile keeps the customer all the same."""
+    objects = person(1)
+    world.seed(objects)
+    work = _until(world, step)
+    new = invoice("in_new", objects["customer"][0], amount=5, created=stamp(TODAY), status="open")
+    world.seed({"invoice": [new]})
+    before = world.changes()
+    world.move(TODAY + 40 * DAY)
+    result = world.processor().act(step, [work])[0]
+    assert (result.outcome, result.code) == (Outcome.BLOCKED, "open_invoice")
+    assert world.changes() == before
+    assert world.all("customer")[0].get("deleted") is not True
+
+
+def test_a_charge_between_two_steps_is_archived_before_the_customer_is_deleted(world: World) -> None:
+    objects = person(1)
+    world.seed(objects)
+    work = _until(world, "delete_customer")
+    world.seed({"charge": [charge("ch_new", objects["customer"][0], amount=7, created=stamp(TODAY), method="card")]})
+    world.move(TODAY + DAY)
+    result = world.processor().act("delete_customer", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert world.all("customer")[0].get("deleted") is not True
+
+
 def test_a_job_that_succeeded_without_redacting_is_found_out(world: World) -> None:
     world.seed(person(1))
     work, _ = world.advance(world.work(subject(1)))
@@ -727,7 +799,28 @@ def test_a_charge_that_came_after_the_extract_is_extracted_before_the_customer_g
     work = replace(work, locator={**work.locator, "extracted": {**work.locator["extracted"], "charges": known[1:]}})
     result = world.processor().act("cancel_subscriptions", [work])[0]
     assert known
-    assert (result.outcome, result.code) == (Outcome.FAILED, STALE_LOCATOR)
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert result.locator is not None
+    assert [r.source_id for r in world.extract(replace(work, locator=result.locator))] == known[:1]
+
+
+def test_what_only_an_e_mail_found_stays_known_when_a_refund_follows_the_locating(world: World) -> None:
+    """The company's own database, and with it the e-mail, may be erased by then: nobody could be located anew."""
+    world.seed(person(1, "no_metadata"), person(2, "guest_only", email="sample0001@example.com"))
+    work = world.work(subject(1))
+    paid = world.all("charge")[0]
+    world.seed({"refund": [refund("re_1", paid["id"], amount=5, created=stamp(TODAY), status="succeeded")]})
+    world.standin.store.update("charge", paid["id"], refunds=None)
+    result = world.processor().act("cancel_subscriptions", [work])[0]
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert result.locator is not None
+    assert {k: result.locator[k] for k in ("customers", "sessions")} == {
+        k: work.locator[k] for k in ("customers", "sessions")
+    }
+    work = replace(work, locator=result.locator)
+    assert [r.source_id for r in world.extract(work)] == ["re_1"]
+    world.advance(work)
+    assert all(row.get("deleted") for row in world.all("customer"))
 
 
 @pytest.mark.parametrize(

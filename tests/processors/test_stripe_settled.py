@@ -10,7 +10,7 @@ import pytest
 
 from include.errors import Unreachable
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR, Settlement
+from include.processors import NOT_ARCHIVED, Settlement
 from include.sandbox._stripe.shapes import invoice, stamp
 from include.sandbox.standin import Serving
 from include.sandbox.stripe import StandIn
@@ -89,16 +89,19 @@ def test_a_release_taken_back_before_the_act_leaves_the_invoice_alone(world: Wor
     assert closings(world) == []
 
 
-def test_an_invoice_released_after_locating_is_located_and_extracted_first(world: World) -> None:
+def test_an_invoice_released_after_locating_is_extracted_first(world: World) -> None:
     objects = person(1)
     world.seed(objects)
     work = world.work(subject(1))
     new = invoice("in_sub", objects["customer"][0], amount=5, created=stamp(TODAY - 2 * DAY), status="open")
     world.seed({"invoice": [new]})
-    _, stopped = world.advance(replace(work, settled=(PAID,)))
+    work, stopped = world.advance(replace(work, settled=(PAID,)))
     assert stopped is not None
-    assert stopped.code == STALE_LOCATOR
+    assert stopped.code == NOT_ARCHIVED
     assert closings(world) == []
+    assert [r.source_id for r in world.extract(work)] == ["in_sub"]
+    world.advance(work)
+    assert bills(world)["in_sub"] == "paid"
 
 
 @pytest.mark.parametrize(("settlement", "received"), [(PAID, 9900), (WRITTEN_OFF, 0)])

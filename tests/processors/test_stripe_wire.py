@@ -175,8 +175,9 @@ def test_requests_are_counted_by_step(capsys: pytest.CaptureFixture[str]) -> Non
         works = [world.work(s) for s in subjects]
         assert all(f.outcome is Outcome.LOCATED for f in found)
         step("extract", lambda: world.processor().extract(works))
-        for name in [s.name for s in world.processor().steps(works[0])]:
-            results = step(name, lambda name=name, works=works: world.processor().act(name, works))
+        task = world.processor()  # one for all steps, as the engine has
+        for name in [s.name for s in task.steps(works[0])]:
+            results = step(name, lambda name=name, works=works: task.act(name, works))
             works = [
                 type(w)(w.disposal_id, w.account_id, w.scope_id, w.datasets, r.locator or w.locator)
                 for w, r in zip(works, results, strict=True)

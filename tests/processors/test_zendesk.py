@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 
 from include.errors import ConfigurationError
 from include.outcomes import Outcome
-from include.processors import STALE_LOCATOR
+from include.processors import NOT_ARCHIVED, STALE_LOCATOR
 from include.processors._zendesk.redact import is_readable
-from include.sandbox.zendesk import ticket_row, user_row
+from include.sandbox.zendesk import comment_row, ticket_row, user_row
 from tests.processors.zendesk_world import (
     EMAIL,
     NAME,
@@ -358,6 +358,48 @@ def test_a_late_complaint_is_located_and_archived_anew(world: World) -> None:
     assert world.standin.live_ticket(7000)
     [work] = located(world.processor(), subject())
     assert work.locator["complaints"] == [7000]
+
+
+def test_a_ticket_that_became_a_complaint_after_locating_is_archived_before_it_is_deleted(world: World) -> None:
+    """Reopened as a complaint while the disposal waited, and solved again: its record is kept three years."""
+    world.seed()
+    works = located(world.processor(), subject())
+    world.standin.store.update("ticket", 101, tags=["complaint"], status="solved")
+    [result] = carry_out(world.processor(), works)
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert world.standin.live_ticket(101)
+    works = after(works, [result])
+    assert [r.source_id for r in world.processor().extract(works)] == ["101"]
+    [result] = carry_out(world.processor(), works)
+    assert result.code != NOT_ARCHIVED
+    assert world.standin.store.get("ticket", 101) is None
+
+
+def test_a_complaint_that_went_on_after_locating_is_archived_again_before_it_is_deleted(world: World) -> None:
+    world.seed("complaint")
+    works = located(world.processor(), subject())
+    [before] = world.processor().extract(works)
+    world.standin.seed({"comment": [comment_row(7001, 103, USER, "It broke again.", on=TODAY)]})
+    world.standin.store.update("ticket", 103, updated_at=f"{TODAY}T01:00:00Z")
+    [result] = carry_out(world.processor(), works)
+    assert (result.outcome, result.code) == (Outcome.AWAITING, NOT_ARCHIVED)
+    assert world.standin.live_ticket(103)
+    works = after(works, [result])
+    [now] = world.processor().extract(works)
+    assert "It broke again." in now.items["case.body"]
+    assert "It broke again." not in before.items["case.body"]
+    [result] = carry_out(world.processor(), works)
+    assert result.code != NOT_ARCHIVED
+    assert world.standin.store.get("ticket", 103) is None
+
+
+def test_a_ticket_that_nobody_can_classify_any_more_is_left_to_a_person(world: World) -> None:
+    world.seed()
+    works = located(world.processor(), subject())
+    world.standin.store.update("ticket", 101, tags=None)
+    [result] = carry_out(world.processor(), works)
+    assert (result.outcome, result.code, result.needs_person) == (Outcome.FAILED, "unclassifiable_ticket", True)
+    assert world.standin.live_ticket(101)
 
 
 def test_a_late_complaint_of_somebody_without_a_key_needs_a_person(world: World) -> None:

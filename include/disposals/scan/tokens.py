@@ -117,9 +117,9 @@ _FORMS: dict[Kind, Callable[[str], set[tuple[str, str]]]] = {
 _NAMED = {"name": Kind.NAME, "phones": Kind.PHONE, "login_id": Kind.LOGIN, "emails": Kind.EMAIL}
 
 
-NOBODYS = frozenset({"box", "boxes", "location", "end_user", "person"})
-"""Keys of locators whose values may stand elsewhere: a box in its order, and, as an account's, an end user's opaque id
-in the form of the run that erases it."""
+NOBODYS = frozenset({"box", "boxes", "complaints_at", "location", "end_user", "person"})
+"""Keys of locators whose values may stand elsewhere: a box in its order, a moment, and, as an account's, an end user's
+opaque id in the form of the run that erases it."""
 
 
 def of_locator(body: Mapping[str, Any], *, not_these: frozenset[str] = frozenset()) -> Iterator[tuple[Kind, str]]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from include.outcomes import Outcome
-from include.processors import NOT_ARCHIVED, STALE_LOCATOR, Result, Work
+from include.processors import NOT_ARCHIVED, Result, Work
 from include.processors._stripe.api import Api, Declined, safe_id
 from include.processors._stripe.dealings import ENDED, Ledger, reference, settlement_of, with_late
 from include.processors._stripe.find import BALANCES, Finder
@@ -38,6 +38,7 @@ class Eraser:
     def __init__(self, api: Api, finder: Finder, ledger: Ledger) -> None:
         self.api, self.finder, self.ledger = api, finder, ledger
         self._final: set[tuple[Any, Any]] = set()  # states in which Stripe said that it takes no more than `rest`
+        self._judged: set[str] = set()  # disposals whose dealings this task has read
 
     def _living(self, locator: Mapping[str, Any], expand: Sequence[str] = ()) -> list[dict[str, Any]]:
         """Return the located customers that are not deleted yet."""
@@ -45,8 +46,21 @@ class Eraser:
         return [row for row in rows if row.get("deleted") is not True]
 
     # -- subscriptions ---------------------------------------------------------------------------------------------
+    def resumed(self, work: Work) -> Result | None:
+        """Return what stops a step that an earlier task left off at, and end what began to run since; else None."""
+        if work.disposal_id in self._judged:
+            return None
+        result = self.cancel_subscriptions(work)
+        return None if result.outcome is Outcome.ACCEPTED else result
+
     def cancel_subscriptions(self, work: Work) -> Result:
         """End what is running or to begin, with a last invoice over the usage owed; what must wait first, waits."""
+        result = self._cancelled(work)
+        if result.outcome is Outcome.ACCEPTED:
+            self._judged.add(work.disposal_id)
+        return result
+
+    def _cancelled(self, work: Work) -> Result:
         living = self._living(work.locator, BALANCES)
         if not living:
             return Result(work.disposal_id, Outcome.ACCEPTED)  # what came since waits for redaction's own look
@@ -69,7 +83,8 @@ class Eraser:
     def _stopped(self, work: Work, living: Sequence[Mapping[str, Any]]) -> Result | None:
         """Return what keeps this person: a hold, or a dealing that came after the extract and is not archived yet.
 
-        While nobody is deleted the person is located anew; afterwards the locator is all that knows them.
+        The locator stays: an e-mail that found them may be erased from the company's own database by now, so nobody
+        could be located anew.
         """
         done = self.ledger.again(work.locator, work.settled)
         for customer in living:
@@ -79,9 +94,8 @@ class Eraser:
         new, owed = done.beyond(work.locator), set(done.owed) - set(work.locator.get("owed", ()))
         if not new and not owed:
             return None
-        if len(living) == len(work.locator.get("customers", ())):
-            return Result(work.disposal_id, Outcome.FAILED, code=STALE_LOCATOR)
-        locator = {**with_late(work.locator, done, new), "owed": sorted({*work.locator.get("owed", ()), *owed})}
+        late = new | ({"invoices": sorted({*new.get("invoices", ()), *owed})} if owed else {})
+        locator = {**with_late(work.locator, done, late), "owed": sorted({*work.locator.get("owed", ()), *owed})}
         return Result(work.disposal_id, Outcome.AWAITING, code=NOT_ARCHIVED, locator=locator)
 
     def _cancel(self, key: str) -> None:

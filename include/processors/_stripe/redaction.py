@@ -90,6 +90,7 @@ class Redactor:
         self.window = window_of(policy)
         self.request_days = timedelta(days=policy.manual_request_days)
         self.poll_seconds, self.threads = policy.poll_seconds, policy.threads
+        self._judged: set[str] = set()  # disposals whose dealings this task has read
 
     # -- create ----------------------------------------------------------------------------------------------------
     def create(self, work: Work) -> Result:
@@ -146,6 +147,7 @@ class Redactor:
         due = seoul_date(done.newest) + self.window if done.newest else self.as_of
         if due > self.as_of:
             return Result(work.disposal_id, Outcome.AWAITING, code="young_refund_or_dispute", until=due)
+        self._judged.add(work.disposal_id)
         return None
 
     def _create(self, work: Work, group: Roots, number: int) -> dict[str, Any]:
@@ -239,6 +241,10 @@ class Redactor:
         if status == "ready":
             if not job_roots(job) <= {pair for group in roots(work.locator) for pair in pairs(group)}:
                 return Result(work.disposal_id, Outcome.FAILED, code="redaction_foreign_ids", needs_person=True)
+            # A job made on an earlier night: a refund or a dispute may have come since.
+            waits = None if work.disposal_id in self._judged else self._too_early(work, work.locator)
+            if waits:
+                return waits
             self.api.post(f"{path}/run", {}, preview=True)
         elif status == "failed":
             if job["id"] in revalidated:

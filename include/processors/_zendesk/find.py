@@ -39,6 +39,7 @@ class Holdings:
         parts = {
             "tickets": sorted(self.own),
             "complaints": sorted(self.complaints),
+            "complaints_at": {str(i): t.get("updated_at") for i, t in sorted(self.own.items()) if i in self.complaints},
             "comments": self.comments,
             "chats": self.chats,
         }

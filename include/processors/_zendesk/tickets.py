@@ -13,11 +13,13 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from include.errors import NeedsPerson
 from include.outcomes import Outcome
-from include.processors import Result, Work
+from include.processors import NOT_ARCHIVED, Result, Work
 from include.processors._zendesk.client import Client, Job, chunks
 from include.processors._zendesk.find import CLOSED
 from include.processors._zendesk.gate import Row
+from include.processors._zendesk.selector import Selector
 
 DELETED = "deleted"  # how a server that still shows a softly deleted ticket calls it
 ARCHIVED_AFTER = timedelta(days=120)
@@ -39,8 +41,8 @@ def live(tickets: Mapping[int, Row]) -> dict[int, Row]:
 class Tickets:
     """The two ticket steps of a batch."""
 
-    def __init__(self, client: Client, as_of: date) -> None:
-        self.client, self.as_of = client, as_of
+    def __init__(self, client: Client, selector: Selector, as_of: date) -> None:
+        self.client, self.selector, self.as_of = client, selector, as_of
 
     def delete(self, works: Sequence[Work]) -> list[Result]:
         """Delete the located tickets softly, and the suspended mails for good."""
@@ -127,7 +129,22 @@ class Tickets:
             return Result(work.disposal_id, Outcome.FAILED, "requester_changed", locator=moved, needs_person=True)
         if any(t.get("status") not in CLOSED for t in mine.values()):
             return Result(work.disposal_id, Outcome.BLOCKED, "open_ticket")
-        return None
+        return self._unarchived(work, mine)
+
+    def _unarchived(self, work: Work, mine: Mapping[int, Row]) -> Result | None:
+        """Ask for the record of what became a complaint, or went on as one, since it was located and extracted."""
+        known = {int(i) for i in work.locator.get("complaints", ())}
+        seen = dict(work.locator.get("complaints_at", {}))
+        try:
+            complaints = {i: str(t.get("updated_at")) for i, t in mine.items() if self.selector.is_complaint(t)}
+        except NeedsPerson as error:
+            return Result(work.disposal_id, Outcome.FAILED, error.code, needs_person=True)
+        changed = {i: at for i, at in complaints.items() if i not in known or seen.get(str(i), at) != at}
+        if not changed:
+            return None
+        at = seen | {str(i): moment for i, moment in changed.items()}
+        locator = {**work.locator, "complaints": sorted(known | set(changed)), "complaints_at": at}
+        return Result(work.disposal_id, Outcome.AWAITING, NOT_ARCHIVED, locator=locator)
 
     def _comments(self, tickets: set[int], users: set[int]) -> list[list[int]]:
         return [
