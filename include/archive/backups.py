@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from include.archive.keyring import ArchiveKeys
 from include.archive.store import ArchiveStore, Plan
-from include.database import among, archive_key, archive_object
+from include.database import among, archive_key, archive_object, archive_record
 from include.errors import ArchiveError
 from include.keys import Sealed, open_sealed, seal_bytes
 
@@ -157,6 +157,9 @@ def _recover(
     if known == "checked":
         with engine.begin() as connection:
             gone = connection.execute(delete(archive_key).where(c.object_key == key, ~among(c.archive_tag, wrapped)))
+            # A record that nothing opens any more is not archived: if it comes again, it is packed again.
+            r = archive_record.c
+            connection.execute(delete(archive_record).where(r.object_key == key, ~among(r.archive_tag, wrapped)))
         report.dropped += gone.rowcount
 
 

@@ -120,14 +120,21 @@ def _confirm_keys_gone(archive: Archive) -> int:
 
 
 def _clean(archive: Archive, row: Any) -> int:
-    """Remove what an abandoned upload may have left: unreadable bytes, since its keys were destroyed at once."""
+    """Remove what an abandoned upload may have left: unreadable bytes, since its keys were destroyed at once.
+
+    The backup of its keys waits for no lock: a process that died while it abandoned the object has left one.
+    """
+    backups.forget(archive.store, row.object_key)
     head = archive.store.head(row.object_key)
     if head is None and row.written_at > archive.now - LANDED:
         return 0
-    if head is not None and (head.legal_hold or (head.retain_until is not None and head.retain_until > archive.now)):
+    if head is not None and head.retain_until is not None and head.retain_until > archive.now:
         return 0
+    if head is not None and head.legal_hold:
+        if not row.legal_hold:
+            return 0  # not ours: somebody else placed it
+        archive.store.release_legal_hold(row.object_key)
     archive.store.destroy(row.object_key)
-    backups.forget(archive.store, row.object_key)
     with archive.engine.begin() as connection:
         _set(connection, row, state="gone", destroyed_at=func.now())
     return 1

@@ -107,7 +107,8 @@ def same_name(person: str) -> str:
 def _read(store: ArchiveStore, row: Any, tag: str, keys: ArchiveKeys) -> list[ArchivedRow] | None:
     if backups.destroyed(store, keys, row.object_key, tag):
         raise DecisionRefused(
-            f"The key of these rows in {row.object_key} was destroyed, and a restored database brought it back. Run "
+            f"The key of these rows in {row.object_key} was destroyed, and is still in our database. Where "
+            "`crypto-erase` was cut off, ask for it again; where the database was restored, run "
             "`python -m include.archive recover-keys`, which destroys it again; nothing was decrypted."
         )
     read = lines(store, row.object_key, row.sha256)

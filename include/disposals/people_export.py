@@ -74,7 +74,9 @@ def certify_endings(context: Context, signing: Connection, store: Connection) ->
     written = []
     for row in closed:
         asked = {"processor": row.processor, "from": row.first_night.isoformat()}
-        folder = export_asked(context, signing, store, asked=asked, full=False, name=str(row.offboarding_id))
+        # Named after the night that closed it, so that one which was cut off is replaced, not joined.
+        night = replace(context, as_of=row.closed_on)
+        folder = export_asked(night, signing, store, asked=asked, full=False, name=str(row.offboarding_id))
         with context.engine.begin() as connection:
             connection.execute(
                 update(offboarding)

@@ -16,9 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, or_, select
 
 from include.connections import TIMEOUT_SECONDS, Connection
+from include.database import entry as staged
 from include.errors import ConfigurationError, EvidenceError, Unreachable, VerificationError
 from include.evidence.log import latest, stage
 from include.evidence.note import open_checkpoint
@@ -131,7 +132,8 @@ def anchor(
 ) -> bool:
     """Have the newest checkpoint stamped, keep the stamp beside its WORM copy and record it; False: it was before.
 
-    `entry` holds the base fields of the `anchored` entry (schema, recorded_at, as_of, run).
+    `entry` holds the base fields of the `anchored` entry (schema, recorded_at, as_of, run). A stamp that was kept by a
+    process that died before it was recorded is not asked for again: its chain and its entry follow.
     """
     sealed = latest(engine)
     if not sealed.size:
@@ -140,10 +142,13 @@ def anchor(
     key, note = stamp_key(shown.size), sealed.note.encode()
     kept = store.get(key)
     if kept is not None:
-        check_stamp(authority, note, kept.body)
-        return False
-    reply = request_stamp(authority, note)
-    store.put_new(key, reply, retain_until=lock_until)
+        reply = kept.body
+        check_stamp(authority, note, reply)
+        if _recorded(engine, shown.size):
+            return False
+    else:
+        reply = request_stamp(authority, note)
+        store.put_new(key, reply, retain_until=lock_until)
     if authority.chain and store.get(CHAIN) is None:
         store.put_new(CHAIN, authority.chain, retain_until=lock_until)
     fields = {
@@ -156,3 +161,14 @@ def anchor(
     with engine.begin() as connection:
         stage(connection, [{**entry, **fields}])
     return True
+
+
+def _recorded(engine: Engine, size: int) -> bool:
+    """Whether an entry says that the newest checkpoint, over `size` entries, was stamped; such an entry follows it."""
+    said = f'"event":"anchored","log_root":"%","log_size":{size},'
+    later = or_(staged.c.log_index.is_(None), staged.c.log_index >= size)
+    with engine.connect() as connection:
+        found = connection.scalar(
+            select(staged.c.entry_id).where(later, func.convert_from(staged.c.body, "UTF8").like(f"%{said}%")).limit(1)
+        )
+    return found is not None

@@ -163,11 +163,12 @@ def test_the_global_stop_stops_the_archive_too(desk: Desk) -> None:
 
 
 def restored(desk: Desk, act: Any) -> None:
-    """Run `act`, then put the keys and objects of before it back, as a restore of an older backup would."""
-    keys, objects = ([r._asdict() for r in desk.rows(t)] for t in ("archive_key", "archive_object"))
+    """Run `act`, then put the keys, objects and records of before it back, as a restore of an older backup would."""
+    tables = (archive_object, archive_key, archive_record)
+    before = [[r._asdict() for r in desk.rows(t.name)] for t in tables]
     act()
     with desk.engine.begin() as connection:
-        for table, rows in ((archive_object, objects), (archive_key, keys)):
+        for table, rows in zip(tables, before, strict=True):
             for row in rows:
                 connection.execute(pg_insert(table).values(row).on_conflict_do_nothing())
             if table is archive_object:
@@ -190,6 +191,18 @@ def test_a_restored_database_does_not_bring_the_last_key_of_an_object_back(desk:
     lose(desk)
     assert backups.recover(desk.engine, desk.store, desk.keys).objects >= 1
     assert not [k for k in desk.rows("archive_key") if k.object_key == key]
+
+
+def test_a_record_whose_key_a_restored_database_lost_again_is_archived_again(desk: Desk) -> None:
+    terms = short(3600)
+    desk.stage("a0", payment(0), terms_of=terms)
+    desk.pack()
+    desk.close()
+    restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record))
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    desk.stage("a0", payment(0), terms_of=terms)
+    (key,) = desk.pack().keys
+    assert names_in(desk, key) == {"Sample Person 0000"}
 
 
 def test_a_restored_database_does_not_bring_a_destroyed_group_back(desk: Desk) -> None:

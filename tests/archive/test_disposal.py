@@ -223,3 +223,15 @@ def test_what_an_abandoned_upload_left_is_removed_when_its_lock_is_over(desk: De
     wait_until(until)
     assert desk.lapse(as_of=TODAY).cleaned == 1
     assert desk.store.versions(key) == []
+
+
+def test_a_legal_hold_somebody_placed_on_an_abandoned_upload_keeps_it(desk: Desk) -> None:
+    key, until = short_group(desk, 1)
+    with desk.engine.begin() as connection:
+        connection.execute(update(archive_object).values(state="abandoned"))
+    client: Any = desk.store._client
+    client.put_object_legal_hold(Bucket=desk.store.bucket, Key=key, LegalHold={"Status": "ON"})
+    wait_until(until)
+    assert desk.lapse(as_of=TODAY).cleaned == 0
+    desk.store.release_legal_hold(key)
+    assert desk.lapse(as_of=TODAY).cleaned == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ class Log:
         """Whatever the bucket shows as signed was in our database first, and is this log."""
         with self.engine.connect() as connection:
             ours = {r.size: bytes(r.root) for r in connection.execute(select(checkpoint))}
-        shown = [v for k, v in self.objects().items() if k == "checkpoint" or k.startswith(COPIES)]
+        shown = [v for k, v in self.objects().items() if re.fullmatch(rf"checkpoint|{COPIES}\d+", k)]
         for note in shown:
             seen = open_checkpoint(note.decode(), [work.SIGNER.vkey])
             assert ours.get(seen.size) == seen.root, f"the bucket shows {seen.size} entries, our database does not"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
@@ -17,12 +18,16 @@ from sqlalchemy import Engine
 
 from include import database
 from include.accounts import Accounts, Identifiers
-from include.archive import packing
+from include.archive import holding, packing
+from include.archive.__main__ import Desk
+from include.archive.erasure import crypto_erase
 from include.archive.staging import ArchiveKeys
+from include.archive.store import ArchiveStore
 from include.connections import Connection, database_url
-from include.disposals import Context, advance_batch, archiving, begin_run, locate_batch
+from include.disposals import Context, advance_batch, archiving, begin_run, locate_batch, offboarding, people_export
+from include.disposals.record import base_entry
+from include.evidence import anchors, log
 from include.evidence import export as exporting
-from include.evidence import log
 from include.evidence.note import Signer
 from include.evidence.people import add_people_files
 from include.evidence.store import EvidenceStore
@@ -185,6 +190,44 @@ def lapse(books: Books, airflow_run_id: str) -> dict[str, int]:
     context = books.context()
     run_id = begin_run(context, airflow_run_id=airflow_run_id)
     return archiving.lapse_due(replace(context, run_id=run_id), books.store)
+
+
+def erase_keys(books: Books, account_id: str) -> int:
+    """Destroy one account's keys before their day, as `python -m include.archive crypto-erase` does."""
+    context = books.context()
+    store, keys = ArchiveStore.of(books.store), ArchiveKeys.of(context.wrapper)
+    desk = Desk(context.engine, store, keys, context.schedule, books.as_of)
+    return crypto_erase(
+        context.engine,
+        store,
+        account_id,
+        keys=keys,
+        as_of=books.as_of,
+        record=desk.recorder({"actor": {"role": "compliance", "pseudonym": "e-0001"}}),
+        placed=holding.placed(context.schedule, books.as_of),
+        key_backup_days=context.schedule.settings.archive.key_backup_days,
+    )
+
+
+def anchor(books: Books, authority: Connection) -> bool:
+    """Have the newest checkpoint stamped, as the last seal of a run does."""
+    context = books.context()
+    store, asked = EvidenceStore.of(books.store), anchors.Authority.of(authority)
+    return anchors.anchor(
+        context.engine, store, asked, vkey=SIGNER.vkey, entry=base_entry(context, "anchored"), lock_until=None
+    )
+
+
+def close_endings(books: Books) -> int:
+    """Close the ended contracts with nothing left; return how many."""
+    return len(offboarding.close_finished(books.context()))
+
+
+def certify_endings(books: Books, signing: Connection, exports: str, nights: Sequence[date]) -> int:
+    """Write, in the last of `nights`, the certificates that are missing below `exports`; return how many."""
+    os.environ["RETENTION_EXPORTS"] = exports
+    context = replace(books.context(), as_of=nights[-1])
+    return len(people_export.certify_endings(context, signing, books.store))
 
 
 def export(books: Books, folder: str) -> int:
