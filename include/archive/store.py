@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 MODE = "GOVERNANCE"
 LARGEST_SKEW = timedelta(minutes=5)
 DELETE_AT_ONCE = 1000
+AT_ONCE = 1 << 20
+"""Bytes that are sent without asking first; boto3 announces every file and waits for the store's 100 Continue."""
+
 WRITTEN_BEFORE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 NOT_RESTORED = "InvalidObjectState"
 FROZEN = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -104,6 +108,7 @@ class ArchiveStore:
 
     def write(self, plan: Plan, body: IO[bytes]) -> Head:
         """Upload once, then prove by HEAD that what is there is what was planned; so is a lost reply settled."""
+        size = body.seek(0, os.SEEK_END)
         body.seek(0)
         lock: dict[str, Any] = {"ObjectLockLegalHoldStatus": "ON"} if plan.legal_hold else {}
         if plan.retain_until is not None:
@@ -113,7 +118,7 @@ class ArchiveStore:
                 self._client.put_object(
                     Bucket=self.bucket,
                     Key=plan.key,
-                    Body=body,
+                    Body=body if size > AT_ONCE else body.read(),
                     ChecksumAlgorithm="SHA256",  # S3 asks for this header, or Content-MD5, beside a lock
                     ChecksumSHA256=plan.sha256,
                     StorageClass=plan.storage_class,
