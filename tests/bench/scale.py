@@ -50,7 +50,7 @@ and `python -m tests.processors.salesforce_requests` counts them). Where no quot
 
 USED = (
     "plan_1m", "engine_subjects_per_s", "evidence_seal", "evidence_verify", "archive_write",
-    "airflow_subjects_per_s_1k", "airflow_subjects_per_s_10k", "task_instances",
+    "airflow_subjects_per_s_1k", "airflow_subjects_per_s_10k", "task_instances", "celery_two_workers",
 )  # fmt: skip
 """Lines this page has a place for."""
 
@@ -181,6 +181,15 @@ def _executor(known: Mapping[str, Any]) -> Iterator[str]:
             f"\nInside Airflow, on this machine: {t0:g} s for {n0:,} subjects and {t1:g} s for {n1:,}, so a night "
             f"takes {max(t0 - each * n0, 0):.0f} s + {each:.4f} s x N, and a night of six hours carries "
             f"{6 * 3600 / each:,.0f} subjects of six calls with one worker.\n"
+        )
+    two = known.get("celery_two_workers")
+    if two:
+        r = two["reported"]
+        yield (
+            f"\nTwo Celery workers carry {two['value']:.1f} subjects a second where one carries {two['baseline']:.1f}, on "
+            f"the {r['cores_shared_by_all']} cores that both share with everything else ({r['subjects']:,} subjects, "
+            f"{r['slots_per_worker']} slots a worker): a second worker adds speed with cores of its own, and survives the "
+            "first one anywhere.\n"
         )
 
 
