@@ -187,7 +187,7 @@ def _executor(known: Mapping[str, Any]) -> Iterator[str]:
         r = two["reported"]
         yield (
             f"\nTwo Celery workers carry {two['value']:.1f} subjects a second where one carries {two['baseline']:.1f}, "
-            f"on the {r['cores_shared_by_all']} cores that both share with everything else ({r['subjects']:,} subjects, "
+            f"on the {r['cores_shared_by_all']} cores they share with everything else ({r['subjects']:,} subjects, "
             f"{r['slots_per_worker']} slots a worker): a second worker adds speed with cores of its own, and survives "
             "the first one anywhere.\n"
         )
