@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MODE = "GOVERNANCE"
 LARGEST_SKEW = timedelta(minutes=5)
 DELETE_AT_ONCE = 1000
-AT_ONCE = 1 << 20
+SMALL = 1 << 20
 """Bytes that are sent without asking first; boto3 announces every file and waits for the store's 100 Continue."""
 
 WRITTEN_BEFORE = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
@@ -118,7 +118,7 @@ class ArchiveStore:
                 self._client.put_object(
                     Bucket=self.bucket,
                     Key=plan.key,
-                    Body=body if size > AT_ONCE else body.read(),
+                    Body=body if size > SMALL else body.read(),
                     ChecksumAlgorithm="SHA256",  # S3 asks for this header, or Content-MD5, beside a lock
                     ChecksumSHA256=plan.sha256,
                     StorageClass=plan.storage_class,

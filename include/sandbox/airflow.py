@@ -125,10 +125,15 @@ def start(stack: Stack) -> None:
     env = environment(stack)
     stack.spawn("api-server", ["airflow", "api-server"], env)
     stack.spawn("dag-processor", ["airflow", "dag-processor"], env)
-    stack.spawn("scheduler", ["airflow", "scheduler", "--skip-serve-logs"], env)
+    start_scheduler(stack)
     for number in range(1, stack.workers + 1):
         start_worker(stack, number)
     wait_for(f"http://127.0.0.1:{stack.ports['airflow']}/api/v2/version", stack.processes["api-server"], seconds=180)
+
+
+def start_scheduler(stack: Stack) -> None:
+    """Start the scheduler, which reads its configuration (`stack.by_itself`) once."""
+    stack.spawn("scheduler", ["airflow", "scheduler", "--skip-serve-logs"], environment(stack))
 
 
 def start_worker(stack: Stack, number: int) -> None:

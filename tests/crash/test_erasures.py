@@ -64,10 +64,8 @@ class Corrected(Cellar):
             gone = {a for a in ("a0", "a1", "a2") if self.gone(row.object_key, a)}
             assert gone <= {"a1"}, "another customer's key left its backup"
             assert not gone or said["attempted", digest], "a key left its backup and no intent says so"
-            accepted, waits = (
-                said["accepted", digest],
-                row.object_key in {r.object_key for r in desk.rows("archive_key_erasure")},
-            )
+            accepted = said["accepted", digest]
+            waits = row.object_key in {r.object_key for r in desk.rows("archive_key_erasure")}
             assert accepted == self.forgotten(), "keys left the database and the evidence does not say so once"
             assert not accepted or (gone and len(desk.store.versions(backup)) == 1), "a destroyed key is in a backup"
             assert said["confirmed", digest] + waits == accepted, "a destruction is confirmed twice or forgotten"
@@ -138,7 +136,7 @@ class Locked(Cellar):
             self.desk.pack(store=dying, as_of=ON)
         plan, body = dying.lost
         self.key = plan.key
-        self.desk.store.write(replace(plan, sha256=_base64(body[:-1])), _file(body[:-1]))
+        self.desk.store.write(replace(plan, sha256=_base64(body[:-1])), io.BytesIO(body[:-1]))
 
     def play(self, course: Course) -> None:
         course.do(work.pack, self.books)
@@ -158,10 +156,6 @@ class Locked(Cellar):
         for name in ("objects", "versions"):  # a packing that died leaves one more that was never there
             found[name] = sorted(set(found[name]))
         return {**found, "object and its keys while locked": self.while_locked}
-
-
-def _file(body: bytes) -> IO[bytes]:
-    return io.BytesIO(body)
 
 
 def _base64(body: bytes) -> str:
@@ -187,7 +181,7 @@ class LateCopy(Outlived):
             self.desk.lapse(as_of=ON + 10 * DAY, store=dying)
         work.lapse(self._on(10), "held")
         plan, body = dying.lost
-        self.desk.store.write(plan, _file(body))
+        self.desk.store.write(plan, io.BytesIO(body))
         self.key = plan.key
         long_ago(self.desk)
         course.do(work.lapse, self._on(11), "landed")

@@ -103,7 +103,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
             made.api.call("PATCH", "/dags/nightly_retention", json={"is_paused": True})
             stack.by_itself = True  # the export begins because the night ended
             stop(stack.processes["scheduler"])
-            stack.spawn("scheduler", ["airflow", "scheduler", "--skip-serve-logs"], airflow.environment(stack))
+            airflow.start_scheduler(stack)
             yield made
         finally:
             stack.stop()
