@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,12 +33,6 @@ DAY = timedelta(days=1)
 BACKUP_DAYS = 35
 LOCK_SECONDS = 6.0
 """Long enough for a busy machine to write the object before its lock is over."""
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
 
 
 class Cellar:

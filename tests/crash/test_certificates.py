@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import insert, select
 
 from include.connections import Connection
@@ -27,12 +26,6 @@ from tests.crash.test_archive import DAY
 from tests.crash.test_books import Log, whole
 from tests.evidence import authority
 from tests.processors.worlds.base import ON
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
 
 
 # -- the timestamp over a checkpoint -----------------------------------------------------------------------------------

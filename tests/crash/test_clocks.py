@@ -31,12 +31,6 @@ BACK, AHEAD = -1, 30
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def stage(postgres: PostgresServer, s3: S3Server) -> Iterator[Stage]:
     with staged(postgres, s3) as made:
         yield made

@@ -9,7 +9,6 @@ import base64
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
@@ -31,12 +30,6 @@ from tests.crash.courses import Course, entries_in, survive
 from tests.crash.nursery import Nursery
 from tests.crash.test_archive import BACKUP_DAYS, DAY, Cellar, Outlived
 from tests.processors.worlds.base import ON
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
 
 
 # -- keys destroyed before their objects' day --------------------------------------------------------------------------

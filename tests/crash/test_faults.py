@@ -37,12 +37,6 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def own_servers() -> Iterator[tuple[PostgresServer, S3Server]]:
     """Servers of these tests alone, because they are killed."""
     with temporary_folder("rt-cpg-") as one, temporary_folder("rt-cs3-") as two:
