@@ -1,13 +1,15 @@
-"""The keys' own backup: one small object beside each archive object, sealed under the archive's key-encryption key.
+"""The keys' own backup: small objects beside the archive's, sealed under the archive's key-encryption key.
 
     archive/R-02i/2032-03-31/<uuid>.jsonl     the statutory rows, locked
-    keys/R-02i/2032-03-31/<uuid>.jsonl        which data key opens whose line, not locked
+    keys/<uuid>.jsonl                         which data key opens whose line, not locked
 
-It is written before its archive object, so that a database lost in the same night loses no key; it is rewritten
-without one subject's key on `crypto_erase`, and leaves with the object; older versions never stay. What it holds is
-therefore exactly what is alive, and destroying a key waits only for the backups of the database itself. One that holds
-no key any more stays until its object goes: were it missing, a database restored from an older backup could not tell
-"destroyed" from "lost" and would save the destroyed key again.
+One holds the keys of all objects that were written together. It is written before them, so that a database lost in the
+same night loses no key. From then on it only shrinks, and by its own content, never by what a database says: it is
+rewritten without a subject's keys on `crypto_erase` and without an object's when that object goes, and leaves with its
+last object; older versions never stay. What it holds is therefore exactly what is alive, whatever was restored in
+between, and destroying a key waits only for the backups of the database itself. An object without a key stays listed
+until it goes: were it missing, a database restored from an older backup could not tell "destroyed" from "lost" and
+would save the destroyed key again.
 """
 
 from __future__ import annotations
@@ -15,17 +17,18 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from include.archive.keyring import ArchiveKeys
 from include.archive.store import ArchiveStore, Plan
 from include.database import among, archive_key, archive_object, archive_record
-from include.errors import ArchiveError
+from include.errors import ArchiveError, ConfigurationError
 from include.keys import Sealed, open_sealed, seal_bytes
 
 ARCHIVE, KEYS = "archive/", "keys/"
@@ -33,6 +36,8 @@ _COLUMNS = (
     "object_key", "bucket", "rule_id", "window_end", "rows", "subjects", "sha256", "retain_until", "last_day",
     "destroy_by", "storage_class", "legal_hold", "copied_from",
 )  # fmt: skip
+Saved = dict[str, tuple[dict[str, Any], dict[str, bytes]]]
+"""What one backup says: an object's key -> its facts and its wrapped data keys by tag."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,60 +53,81 @@ class Recovery:
     without_object: int = 0
 
 
-def backup_of(object_key: str) -> str:
-    """Return where the keys of an object are saved."""
-    return KEYS + object_key.removeprefix(ARCHIVE)
+def new_object(rule_id: str, window_end: date) -> str:
+    """Return a name nothing has ever had for an object of a law and half-week."""
+    return f"{ARCHIVE}{rule_id}/{window_end.isoformat()}/{uuid4()}.jsonl"
 
 
-def save(
-    engine: Engine, store: ArchiveStore, keys: ArchiveKeys, object_key: str, *, without: Collection[str] = ()
+def new_place() -> str:
+    """Return a name nothing has ever had for the backup of keys that are written together."""
+    return f"{KEYS}{uuid4()}.jsonl"
+
+
+def create(
+    store: ArchiveStore, keys: ArchiveKeys, keys_at: str, together: Iterable[tuple[Any, Mapping[str, bytes]]]
 ) -> None:
-    """Write the backup of an object's keys as they are now, less those of the tags in `without`."""
+    """Write the first backup of objects planned just now; `together` is each one's row and its keys by tag."""
+    saved = {row.object_key: (_facts(row), dict(wrapped)) for row, wrapped in together}
+    store.create(keys_at, _sealed(keys, keys_at, saved))
+
+
+def ensure(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> None:
+    """Write a backup that was lost from what the database says of those of its objects that the bucket holds."""
+    if store.load(keys_at) is not None:
+        return
+    c = archive_object.c
     with engine.connect() as connection:
-        row = connection.execute(select(archive_object).where(archive_object.c.object_key == object_key)).one()
-        wrapped = {t: k for t, k in _wrapped(connection, object_key).items() if t not in without}
-    store.save(backup_of(object_key), _sealed(keys, row, wrapped))
+        rows = connection.execute(
+            select(archive_object).where(c.keys_at == keys_at, c.state.in_(("writing", "checked", "destroying")))
+        ).all()
+        wrapped = {row.object_key: _wrapped(connection, row.object_key) for row in rows}
+    held = {r.object_key: (_facts(r), wrapped[r.object_key]) for r in rows if store.head(r.object_key) is not None}
+    if held:
+        store.save(keys_at, _sealed(keys, keys_at, held))
 
 
-def create(store: ArchiveStore, keys: ArchiveKeys, row: Any, wrapped: Mapping[str, bytes]) -> None:
-    """Write the first backup of an object that was planned just now; `row` is its row, `wrapped` its keys by tag."""
-    store.create(backup_of(row.object_key), _sealed(keys, row, wrapped))
+def drop(store: ArchiveStore, keys: ArchiveKeys, keys_at: str, archive_tag: str) -> None:
+    """Rewrite a backup without one subject's keys."""
+    saved = read(store, keys, keys_at)
+    if not saved:
+        return
+    left = {key: (facts, {t: k for t, k in of.items() if t != archive_tag}) for key, (facts, of) in saved.items()}
+    store.save(keys_at, _sealed(keys, keys_at, left))
 
 
-def _sealed(keys: ArchiveKeys, row: Any, wrapped: Mapping[str, bytes]) -> bytes:
-    facts = {name: _plain(getattr(row, name)) for name in _COLUMNS}
-    body = {"object": facts, "keys": {tag: _text(key) for tag, key in sorted(wrapped.items())}}
-    sealed = seal_bytes(json.dumps(body, separators=(",", ":")).encode(), keys.wrapper, _context(row.object_key))
-    return json.dumps({name: _text(getattr(sealed, name)) for name in ("wrapped_key", "nonce", "ciphertext")}).encode()
+def forget(store: ArchiveStore, keys: ArchiveKeys, row: Any) -> None:
+    """Take one object, its facts and its keys out of its backup; the last one takes every version of it along."""
+    saved = read(store, keys, row.keys_at)
+    left = {key: of for key, of in saved.items() if key != row.object_key}
+    if not left:
+        store.destroy(row.keys_at)
+    elif len(left) < len(saved) or len(store.versions(row.keys_at)) > 1:  # a version of before may still hold them
+        store.save(row.keys_at, _sealed(keys, row.keys_at, left))
 
 
-def forget(store: ArchiveStore, object_key: str) -> None:
-    """Remove every version of an object's key backup, confirmed by listing."""
-    store.destroy(backup_of(object_key))
-
-
-def unsaved(engine: Engine, store: ArchiveStore) -> list[str]:
-    """Return checked objects with keys whose backup is not in the bucket; there must be none.
+def unsaved(engine: Engine, store: ArchiveStore) -> list[Any]:
+    """Return the rows of checked objects with keys whose backup is not in the bucket; there must be none.
 
     An object that is gone itself is left out: a restored database may still know keys that were destroyed with it.
     """
     present, objects = set(store.keys(KEYS)), set(store.keys(ARCHIVE))
     with engine.connect() as connection:
-        held = connection.scalars(
-            select(archive_object.c.object_key)
+        held = connection.execute(
+            select(archive_object)
             .where(
                 archive_object.c.state == "checked", archive_object.c.object_key.in_(select(archive_key.c.object_key))
             )
             .order_by(archive_object.c.object_key)
         )
-        return [key for key in held if backup_of(key) not in present and key in objects]
+        return [row for row in held if row.keys_at not in present and row.object_key in objects]
 
 
-def destroyed(store: ArchiveStore, keys: ArchiveKeys, object_key: str, archive_tag: str) -> bool:
+def destroyed(store: ArchiveStore, keys: ArchiveKeys, row: Any, archive_tag: str) -> bool:
     """Whether a subject's key was destroyed, whatever a restored database says; a lost backup is no proof of it."""
-    if store.load(backup_of(object_key)) is None:
+    saved = read(store, keys, row.keys_at)
+    if not saved:
         return False
-    return archive_tag not in _open(store, keys, object_key)[1]
+    return row.object_key not in saved or archive_tag not in saved[row.object_key][1]
 
 
 def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
@@ -110,12 +136,13 @@ def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
     A database restored from an older backup also loses again every key that was destroyed after that backup.
     """
     report = Recovery()
-    saved, objects = list(store.keys(KEYS)), set(store.keys(ARCHIVE))
-    report.dropped += _drop_keys_of_gone(engine, {ARCHIVE + p.removeprefix(KEYS) for p in saved} | objects)
-    for path in saved:
-        object_key = ARCHIVE + path.removeprefix(KEYS)
-        facts, wrapped = _open(store, keys, object_key)
-        _recover(engine, store, facts, wrapped, report)
+    present = set(store.keys(ARCHIVE))
+    for keys_at in list(store.keys(KEYS)):
+        saved = read(store, keys, keys_at)
+        present |= saved.keys()
+        for facts, wrapped in saved.values():
+            _recover(engine, store, {**facts, "keys_at": keys_at}, wrapped, report)
+    report.dropped += _drop_keys_of_gone(engine, present)
     logger.info("archive keys recovered: objects=%d keys=%d dropped=%d", report.objects, report.keys, report.dropped)
     return report
 
@@ -163,17 +190,30 @@ def _recover(
         report.dropped += gone.rowcount
 
 
-def _open(store: ArchiveStore, keys: ArchiveKeys, object_key: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    body = store.load(backup_of(object_key))
+def read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> Saved:
+    """Return what a backup says; nothing when there is none."""
+    body = store.load(keys_at)
     if body is None:
-        raise ArchiveError(f"Archive object {backup_of(object_key)}: it was listed and cannot be read.")
+        return {}
     sealed = Sealed(**{name: base64.b64decode(value) for name, value in json.loads(body).items()})
-    raw = json.loads(open_sealed(sealed, keys.wrapper, _context(object_key)))
-    facts = dict(raw["object"])
-    for name in ("window_end", "last_day", "destroy_by"):
-        facts[name] = date.fromisoformat(facts[name])
-    facts["retain_until"] = datetime.fromisoformat(facts["retain_until"])
-    return facts, {tag: base64.b64decode(value) for tag, value in raw["keys"].items()}
+    try:
+        given = json.loads(open_sealed(sealed, keys.wrapper, _context(keys_at)))
+    except ConfigurationError as error:
+        raise ArchiveError(
+            f"Archive object {keys_at}: {error} Where the key is right, delete this one object: the daily run writes "
+            "it again from the database."
+        ) from error
+    given = [given] if isinstance(given, dict) else given  # from when every object had a backup of its own
+    return {one["object"]["object_key"]: (_typed(one["object"]), _decoded(one["keys"])) for one in given}
+
+
+def _sealed(keys: ArchiveKeys, keys_at: str, saved: Saved) -> bytes:
+    body = [
+        {"object": _plain(facts), "keys": {tag: _text(key) for tag, key in sorted(of.items())}}
+        for facts, of in saved.values()
+    ]
+    sealed = seal_bytes(json.dumps(body, separators=(",", ":")).encode(), keys.wrapper, _context(keys_at))
+    return json.dumps({name: _text(getattr(sealed, name)) for name in ("wrapped_key", "nonce", "ciphertext")}).encode()
 
 
 def _wrapped(connection: Connection, object_key: str) -> dict[str, bytes]:
@@ -181,13 +221,27 @@ def _wrapped(connection: Connection, object_key: str) -> dict[str, bytes]:
     return {row.archive_tag: row.wrapped_key for row in rows}
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
+def _facts(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _COLUMNS}
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
+
+
+def _typed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    dates = {name: date.fromisoformat(raw[name]) for name in ("window_end", "last_day", "destroy_by")}
+    return {**raw, **dates, "retain_until": datetime.fromisoformat(raw["retain_until"])}
+
+
+def _decoded(wrapped: Mapping[str, str]) -> dict[str, bytes]:
+    return {tag: base64.b64decode(key) for tag, key in wrapped.items()}
 
 
 def _text(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-def _context(object_key: str) -> str:
-    return f"archive-keys:{object_key}"
+def _context(keys_at: str) -> str:
+    # Bound to the name as it was when every object had a backup of its own: those open too.
+    return f"archive-keys:{ARCHIVE}{keys_at.removeprefix(KEYS)}"

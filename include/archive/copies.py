@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import Connection, insert, select
 
@@ -62,7 +61,7 @@ def _settled(archive: Archive, row: Any, tags: Collection[str]) -> set[str]:
         except ArchiveError:
             abandon(archive, copy)
         else:
-            backups.save(archive.engine, archive.store, archive.keys, copy.object_key)
+            backups.ensure(archive.engine, archive.store, archive.keys, copy.keys_at)
             finish(archive, [(copy, head)])
     with archive.engine.connect() as connection:
         return set(copied(connection, row.object_key)) & set(tags)
@@ -88,7 +87,7 @@ def _open(archive: Archive, object_key: str, sha256: str, tags: Collection[str])
 
 
 def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None:
-    key = f"archive/{row.rule_id}/{row.window_end.isoformat()}/{uuid4()}.jsonl"
+    key = backups.new_object(row.rule_id, row.window_end)
     body = Body(key, archive.keys)
     try:
         wrapped = body.add(tag, [r.encode() for r in rows])
@@ -107,6 +106,7 @@ def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None
                     destroy_by=row.destroy_by,
                     # It is read back now, so it cannot lie where reading takes hours.
                     storage_class=READABLE if row.storage_class in FROZEN else row.storage_class,
+                    keys_at=backups.new_place(),
                     state="writing",
                     legal_hold=True,
                     copied_from=row.object_key,
@@ -114,7 +114,7 @@ def _copy(archive: Archive, row: Any, tag: str, rows: list[ArchivedRow]) -> None
             )
             connection.execute(insert(archive_key).values(object_key=key, archive_tag=tag, wrapped_key=wrapped))
             copy = object_row(connection, key)
-        backups.save(archive.engine, archive.store, archive.keys, key)
+        backups.create(archive.store, archive.keys, copy.keys_at, [(copy, {tag: wrapped})])
         head = archive.store.write(plan_of(copy), body.file)
     finally:
         body.close()

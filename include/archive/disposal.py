@@ -68,8 +68,8 @@ def lapse(
         due, abandoned = _due(archive), _in_state(archive, "abandoned")
         if due or abandoned:
             store.check(now)
-        for key in backups.unsaved(engine, store) if _any_checked(archive) else ():
-            backups.save(engine, store, keys, key)
+        for keys_at in {row.keys_at for row in backups.unsaved(engine, store)} if _any_checked(archive) else ():
+            backups.ensure(engine, store, keys, keys_at)
             report.saved += 1
         seen: set[str] = set()
         while todo := [row for row in [*due, *abandoned] if row.object_key not in seen]:
@@ -124,7 +124,7 @@ def _clean(archive: Archive, row: Any) -> int:
 
     The backup of its keys waits for no lock: a process that died while it abandoned the object has left one.
     """
-    backups.forget(archive.store, row.object_key)
+    backups.forget(archive.store, archive.keys, row)
     head = archive.store.head(row.object_key)
     if head is None and row.written_at > archive.now - LANDED:
         return 0
@@ -203,7 +203,7 @@ class _Lapse:
         if self.row.legal_hold and archive.store.head(key) is not None:
             archive.store.release_legal_hold(key)
         versions = archive.store.destroy(key)
-        backups.forget(archive.store, key)
+        backups.forget(archive.store, archive.keys, self.row)
         until = archive.as_of + timedelta(days=self.key_backup_days)
         with archive.engine.begin() as connection:
             _move_records(connection, key, copied(connection, key))

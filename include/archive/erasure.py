@@ -60,8 +60,9 @@ def crypto_erase(
             _refuse_held(connection, account_id, {row.rule_id for row in rows}, placed, computed)
             for row in rows:
                 record(connection, _facts(row, tag, "archive_crypto_erase_attempted", Outcome.ATTEMPTED, None))
-        for row in rows:
-            backups.save(engine, store, keys, row.object_key, without={tag})
+        for keys_at in sorted({row.keys_at for row in rows}):
+            backups.ensure(engine, store, keys, keys_at)
+            backups.drop(store, keys, keys_at, tag)
         with engine.begin() as connection:
             connection.execute(delete(archive_key).where(archive_key.c.archive_tag == tag))
             connection.execute(delete(archive_record).where(archive_record.c.archive_tag == tag))

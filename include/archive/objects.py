@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include.archive import backups
@@ -96,25 +96,36 @@ def object_row(connection: Connection, object_key: str) -> Any:
     return connection.execute(select(archive_object).where(archive_object.c.object_key == object_key)).one()
 
 
+def rows_of(objects: Collection[Any]) -> ColumnElement[bool]:
+    """Return which staged rows are assigned to these objects; each has `object_key`, `rule_id` and `window_end`.
+
+    They are found by their groups: were `object_key` in an index, assigning a row would write all its indexes anew.
+    """
+    c = archive_row.c
+    return and_(
+        among(c.rule_id, {o.rule_id for o in objects}),
+        among(c.window_end, {o.window_end for o in objects}),
+        among(c.object_key, {o.object_key for o in objects}),
+    )
+
+
 def abandon(archive: Archive, row: Any) -> None:
     """Destroy the keys of an object that is not as planned and give its rows back; remove it where no lock forbids."""
     with archive.engine.begin() as connection:
         connection.execute(delete(archive_key).where(archive_key.c.object_key == row.object_key))
-        connection.execute(
-            update(archive_row).where(archive_row.c.object_key == row.object_key).values(object_key=None)
-        )
+        connection.execute(update(archive_row).where(rows_of([row])).values(object_key=None))
         connection.execute(
             update(archive_object).where(archive_object.c.object_key == row.object_key).values(state="abandoned")
         )
         archive.record(connection, facts_of(row, "archive_abandoned", Outcome.FAILED))
-    backups.forget(archive.store, row.object_key)
+    backups.forget(archive.store, archive.keys, row)
 
 
 def finish(archive: Archive, proven: Sequence[tuple[Any, Head]]) -> None:
     """Mark proven objects checked: their rows leave, links, digests and evidence are written, in one transaction."""
     if not proven:
         return
-    keys = [row.object_key for row, _ in proven]
+    assigned = rows_of([row for row, _ in proven])
     with archive.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": GATE})
         connection.execute(
@@ -123,19 +134,19 @@ def finish(archive: Archive, proven: Sequence[tuple[Any, Head]]) -> None:
             .values(state="checked", checked_at=func.now(), version_id=bindparam("proven_version")),
             [{"proven_key": row.object_key, "proven_version": head.version_id} for row, head in proven],
         )
-        disposals = _link(connection, keys)
-        _remember(connection, keys)
-        connection.execute(delete(archive_row).where(among(archive_row.c.object_key, keys)))
+        disposals = _link(connection, assigned)
+        _remember(connection, assigned)
+        connection.execute(delete(archive_row).where(assigned))
         for row, head in proven:
             event = "archive_held_copy" if row.legal_hold else "archive_written"
             archive.record(connection, facts_of(row, event, Outcome.ARCHIVED, version_id=head.version_id))
         archive.archived(connection, _free(connection, disposals))
 
 
-def _link(connection: Connection, keys: Collection[str]) -> list[UUID]:
-    """Turn waits for these objects' rows into links; return the disposals that had one."""
+def _link(connection: Connection, assigned: ColumnElement[bool]) -> list[UUID]:
+    """Turn waits for these rows into links to their objects; return the disposals that had one."""
     r, w = archive_row.c, archive_wait.c
-    here = (among(r.object_key, keys), r.record_sha256 == w.record_sha256, r.rule_id == w.rule_id)
+    here = (assigned, r.record_sha256 == w.record_sha256, r.rule_id == w.rule_id)
     connection.execute(
         insert(archive_link)
         .from_select(["disposal_id", "object_key"], select(w.disposal_id, r.object_key).where(*here).distinct())
@@ -145,12 +156,12 @@ def _link(connection: Connection, keys: Collection[str]) -> list[UUID]:
     return sorted(set(gone))
 
 
-def _remember(connection: Connection, keys: Collection[str]) -> None:
+def _remember(connection: Connection, assigned: ColumnElement[bool]) -> None:
     c = archive_row.c
     names = ["record_sha256", "rule_id", "fingerprint", "archive_tag", "object_key"]
     connection.execute(
         insert(archive_record)
-        .from_select(names, select(*(c[n] for n in names)).where(among(c.object_key, keys)))
+        .from_select(names, select(*(c[n] for n in names)).where(assigned))
         .on_conflict_do_nothing()
     )
 

@@ -14,7 +14,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 from sqlalchemy import (
@@ -39,11 +38,11 @@ from include.archive import backups
 from include.archive.bodies import Body
 from include.archive.facts import Archived, Recorder
 from include.archive.keyring import ArchiveKeys
-from include.archive.objects import Archive, abandon, alone, ceil_second, finish, plan_of
+from include.archive.objects import Archive, abandon, alone, ceil_second, finish, plan_of, rows_of
 from include.archive.staging import GATE, open_staged
 from include.archive.store import ArchiveStore, Head
 from include.archive.trouble import DOWN, Trouble
-from include.database import SCHEMA, among, archive_key, archive_object, archive_row, archive_wait
+from include.database import SCHEMA, archive_key, archive_object, archive_row, archive_wait
 from include.errors import ArchiveError, ArchiveUnreachable
 
 CHUNK = 1000
@@ -55,7 +54,16 @@ AT_ONCE = 16
 WRITERS = 3
 _Group = tuple[str, date]
 
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unproven:
+    """What went wrong, and with how many objects."""
+
+    error: ArchiveError
+    objects: int = 1
 
 
 @dataclass(slots=True)
@@ -173,7 +181,7 @@ def _settle(archive: Archive, row: Any, report: PackReport) -> None:
         abandon(archive, row)
         report.abandoned += 1
     else:
-        backups.save(archive.engine, archive.store, archive.keys, row.object_key)
+        backups.ensure(archive.engine, archive.store, archive.keys, row.keys_at)
         finish(archive, [(row, head)])
         report.resumed += 1
 
@@ -187,9 +195,9 @@ def _pack_groups(archive: Archive, report: PackReport, trouble: Trouble) -> None
     try:
         for future in [pool.submit(_pack_some, archive, groups) for groups in _groups(archive.engine)]:
             for found in future.result():
-                with trouble.of_one():
-                    if isinstance(found, ArchiveError):
-                        raise found
+                with trouble.of_one(found.objects if isinstance(found, _Unproven) else 1):
+                    if isinstance(found, _Unproven):
+                        raise found.error
                     report.objects += 1
                     report.rows += found.rows
                     report.subjects += found.subjects
@@ -208,17 +216,27 @@ def _pack_some(archive: Archive, groups: Sequence[_Group]) -> list[Any]:
     with ExitStack() as bodies:
         with archive.engine.begin() as connection:
             planned = _assign(connection, archive, groups, bodies)
-        for row, body, wrapped in planned:
+        if not planned:
+            return []
+        try:
+            keys_at, together = planned[0][0].keys_at, [(row, wrapped) for row, _, wrapped in planned]
+            backups.create(archive.store, archive.keys, keys_at, together)
+        except ArchiveError as error:
+            return [_Unproven(error, len(planned))]
+        for row, body, _ in planned:
             try:
-                backups.create(archive.store, archive.keys, row, wrapped)
                 proven.append((row, archive.store.write(plan_of(row), body.file)))
                 found.append(row)
             except ArchiveError as error:
-                found.append(error)
-                if all(isinstance(f, ArchiveUnreachable) for f in found[-DOWN:]) and len(found) >= DOWN:
+                found.append(_Unproven(error))
+                if len(found) >= DOWN and all(map(_unanswered, found[-DOWN:])):
                     break
     finish(archive, proven)
     return found
+
+
+def _unanswered(found: Any) -> bool:
+    return isinstance(found, _Unproven) and isinstance(found.error, ArchiveUnreachable)
 
 
 def _assign(
@@ -228,7 +246,7 @@ def _assign(
 
     Returns row, bytes and wrapped keys of each object; a group of which nothing is left makes none.
     """
-    keys = [f"archive/{rule_id}/{end.isoformat()}/{uuid4()}.jsonl" for rule_id, end in groups]
+    keys, keys_at = [backups.new_object(rule_id, end) for rule_id, end in groups], backups.new_place()
     extent = {row.object_key: row for row in connection.execute(_taking(groups, keys))}
     filled = _fill(connection, archive, bodies, extent)
     if not filled:
@@ -248,6 +266,7 @@ def _assign(
                 "last_day": extent[key].last,
                 "destroy_by": extent[key].by,
                 "storage_class": archive.storage_class,
+                "keys_at": keys_at,
                 "state": "writing",
             }
             for key, (body, _) in filled.items()
@@ -307,7 +326,7 @@ def _fill(
     c = archive_row.c
     rows = connection.execute(
         select(c.object_key, c.archive_tag, c.record_sha256, c.rule_id, c.nonce, c.ciphertext, c.wrapped_key)
-        .where(among(c.object_key, extent))
+        .where(rows_of(extent.values()))
         .order_by(c.object_key, c.archive_tag, c.row_id),
         execution_options={"yield_per": CHUNK} if sum(e.rows for e in extent.values()) > CHUNK else {},
     )

@@ -105,7 +105,7 @@ def same_name(person: str) -> str:
 
 
 def _read(store: ArchiveStore, row: Any, tag: str, keys: ArchiveKeys) -> list[ArchivedRow] | None:
-    if backups.destroyed(store, keys, row.object_key, tag):
+    if backups.destroyed(store, keys, row, tag):
         raise DecisionRefused(
             f"The key of these rows in {row.object_key} was destroyed, and is still in our database. Where "
             "`crypto-erase` was cut off, ask for it again; where the database was restored, run "

@@ -16,27 +16,28 @@ class Trouble:
     def __init__(self) -> None:
         self._failures: list[ArchiveError] = []
         self._in_a_row = 0
-
-    @property
-    def count(self) -> int:
+        self.count = 0
         """How many objects went wrong."""
-        return len(self._failures)
 
     @contextmanager
-    def of_one(self) -> Iterator[None]:
-        """Keep an `ArchiveError` of one object for later."""
+    def of_one(self, objects: int = 1) -> Iterator[None]:
+        """Keep an `ArchiveError` of one call for later; it concerns one object, or several that stand together."""
         try:
             yield
         except ArchiveUnreachable as error:
-            self._failures.append(error)
+            self._keep(error, objects)
             self._in_a_row += 1
             if self._in_a_row == DOWN:
                 raise
         except ArchiveError as error:
-            self._failures.append(error)
+            self._keep(error, objects)
             self._in_a_row = 0
         else:
             self._in_a_row = 0
+
+    def _keep(self, error: ArchiveError, objects: int) -> None:
+        self._failures.append(error)
+        self.count += objects
 
     def tell(self, words: str) -> None:
         """Raise what was kept, if anything; as unreachable where nothing else was wrong."""

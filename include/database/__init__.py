@@ -258,8 +258,8 @@ archive_row = Table(
     Column("object_key", Text, comment="null until packed; the row leaves when its object is checked"),
     _now("staged_at"),
     UniqueConstraint("record_sha256", "rule_id"),
-    Index("ix_archive_row_unpacked", "rule_id", "window_end", postgresql_where=text("object_key IS NULL")),
-    Index("ix_archive_row_object", "object_key", "archive_tag"),
+    Index("ix_archive_row_group", "rule_id", "window_end"),
+    postgresql_with={"fillfactor": 50},  # every row is assigned once: its new version finds room beside the old one
 )
 
 archive_wait = Table(
@@ -290,6 +290,7 @@ archive_object = Table(
     Column("state", Text, nullable=False, comment="writing, checked, destroying, destroyed, gone, or abandoned"),
     Column("legal_hold", Boolean, nullable=False, server_default=text("false"), comment="a held subject's own copy"),
     Column("copied_from", Text, comment="the object a held subject was copied from"),
+    Column("keys_at", Text, nullable=False, comment="where its keys are saved; those written together share it"),
     Column("keys_until", Date, comment="destroyed keys may live in a backup until this business date"),
     _now("written_at"),
     Column("checked_at", DateTime(timezone=True)),

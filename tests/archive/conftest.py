@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
+from include.archive import backups
 from include.archive.disposal import LapseReport, lapse
 from include.archive.facts import ObjectFacts
 from include.archive.keyring import ArchiveKeys
@@ -180,6 +181,15 @@ class Desk:
             record=self.record,
             **more,
         )
+
+    def keys_at(self, object_key: str) -> str:
+        """Return where an object's keys are saved."""
+        return str(next(r.keys_at for r in self.rows("archive_object") if r.object_key == object_key))
+
+    def saved(self, row: Any) -> dict[str, bytes] | None:
+        """Return the keys by tag that the backup holds of one object, or None where it does not list it."""
+        found = backups.read(self.store, self.keys, row.keys_at).get(row.object_key)
+        return None if found is None else found[1]
 
     def close(self) -> None:
         """Let every disposal be done: its source is gone."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,7 +28,7 @@ from include.database import (
     hold,
 )
 from include.errors import ArchiveError, DecisionRefused
-from include.keys import LocalWrapper
+from include.keys import LocalWrapper, seal_bytes
 from include.sandbox.servers import S3Server
 from tests.archive.conftest import TODAY, Desk, payment, short, wait_until
 from tests.archive.test_disposal import LATER, names_in
@@ -38,6 +40,12 @@ def s3() -> Iterator[S3Server]:
     """A server of its own: `recover` reads every object there is, and other tests leave some that are unfit."""
     with s3_server() as server:
         yield server
+
+
+FACTS_BEFORE = {
+    "object_key", "bucket", "rule_id", "window_end", "rows", "subjects", "sha256", "retain_until", "last_day",
+    "destroy_by", "storage_class", "legal_hold", "copied_from",
+}  # fmt: skip
 
 
 def lose(desk: Desk) -> None:
@@ -75,7 +83,7 @@ def test_a_destroyed_key_does_not_come_back(desk: Desk) -> None:
     key = two(desk)
     stale = [r._asdict() for r in desk.rows("archive_key")]
     crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
-    assert len(desk.store.versions(backups.backup_of(key))) == 1
+    assert len(desk.store.versions(desk.keys_at(key))) == 1
     with desk.engine.begin() as connection:  # a database restored from an older backup knows the key again
         connection.execute(delete(archive_key))
         connection.execute(insert(archive_key), stale)
@@ -88,7 +96,7 @@ def test_the_backup_goes_with_its_group(desk: Desk) -> None:
     until = next(r.retain_until for r in desk.rows("archive_object"))
     wait_until(until)
     assert desk.lapse(as_of=LATER).destroyed == 1
-    assert desk.store.versions(backups.backup_of(key)) == []
+    assert desk.store.versions(desk.keys_at(key)) == []
 
 
 def test_a_crypto_erasure_is_confirmed_when_the_last_database_backup_has_expired(desk: Desk) -> None:
@@ -103,9 +111,119 @@ def test_a_crypto_erasure_is_confirmed_when_the_last_database_backup_has_expired
     assert desk.lapse(as_of=TODAY + timedelta(days=37)).confirmed == 0
 
 
+def shared(desk: Desk, seconds: float = 3600) -> tuple[str, str]:
+    """Pack two objects that share their backup; the first one's lock is over after `seconds`. Both know a0 and a1."""
+    for n in range(2):
+        desk.stage(f"a{n}", payment(n), terms_of=short(seconds))
+        desk.stage(f"a{n}", payment(n), terms_of=short(3600, rule_id="R-04"))
+    keys = {key.split("/")[1]: key for key in desk.pack().keys}
+    desk.close()
+    first, other = keys.pop("R-02i"), keys.pop("R-04")
+    assert desk.keys_at(first) == desk.keys_at(other)
+    return first, other
+
+
+def kept_of(desk: Desk, object_key: str) -> set[str]:
+    """Return which of a0 and a1 the backup still has a key of for an object."""
+    (row,) = [r for r in desk.rows("archive_object") if r.object_key == object_key]
+    return {a for a in ("a0", "a1") if desk.keys.tag(a) in (desk.saved(row) or {})}
+
+
+def due(desk: Desk, object_key: str) -> None:
+    """Wait until an object's lock is over."""
+    wait_until(next(r.retain_until for r in desk.rows("archive_object") if r.object_key == object_key))
+
+
+def test_an_object_takes_its_keys_out_of_the_backup_it_shares_and_the_last_one_takes_all(desk: Desk) -> None:
+    first, other = shared(desk, seconds=2)
+    place = desk.keys_at(first)
+    assert kept_of(desk, first) == kept_of(desk, other) == {"a0", "a1"}
+    due(desk, first)
+    assert desk.lapse(as_of=LATER).destroyed == 1
+    assert list(backups.read(desk.store, desk.keys, place)) == [other]
+    assert len(desk.store.versions(place)) == 1
+    assert kept_of(desk, other) == {"a0", "a1"}
+    assert names_in(desk, other) == {"Sample Person 0000", "Sample Person 0001"}
+    last = next(r for r in desk.rows("archive_object") if r.object_key == other)
+    backups.forget(desk.store, desk.keys, last)
+    assert desk.store.versions(place) == []
+
+
+def test_destroying_an_object_brings_no_key_back_that_a_restored_database_knows_again(desk: Desk) -> None:
+    first, other = shared(desk, seconds=2)
+    restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record))
+    assert desk.count("archive_key") == 4
+    due(desk, first)
+    assert desk.lapse(as_of=LATER).destroyed == 1
+    assert kept_of(desk, other) == {"a1"}
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert names_in(desk, other) == {"Sample Person 0001"}
+
+
+def test_a_key_of_a_destroyed_object_is_not_saved_again_with_those_it_was_written_with(desk: Desk) -> None:
+    """After a restore, and the backup itself lost: what is written anew holds keys of objects in the bucket alone."""
+    first, other = shared(desk, seconds=2)
+    due(desk, first)
+    restored(desk, lambda: desk.lapse(as_of=LATER))
+    desk.store.destroy(desk.keys_at(first))
+    assert desk.lapse(as_of=TODAY).saved == 1
+    assert list(backups.read(desk.store, desk.keys, desk.keys_at(first))) == [other]
+    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 2
+
+
+def test_an_older_version_that_could_not_be_removed_goes_with_the_next_run(desk: Desk) -> None:
+    first, other = shared(desk, seconds=2)
+    place = desk.keys_at(first)
+    row = next(r for r in desk.rows("archive_object") if r.object_key == first)
+    with pytest.raises(ArchiveError, match="older version"):
+        backups.forget(_KeepsOldVersions(desk.store._client, "archive"), desk.keys, row)
+    assert list(backups.read(desk.store, desk.keys, place)) == [other]
+    assert len(desk.store.versions(place)) == 2
+    due(desk, first)
+    assert desk.lapse(as_of=LATER).destroyed == 1
+    assert len(desk.store.versions(place)) == 1
+
+
+def test_a_backup_from_when_every_object_had_its_own_opens_and_goes(desk: Desk) -> None:
+    key = two(desk)
+    row = next(r for r in desk.rows("archive_object") if r.object_key == key)
+    place = "keys/" + key.removeprefix("archive/")
+    facts = {n: v.isoformat() if isinstance(v, date) else v for n, v in row._asdict().items() if n in FACTS_BEFORE}
+    wrapped = {k.archive_tag: base64.b64encode(k.wrapped_key).decode() for k in desk.rows("archive_key")}
+    body = json.dumps({"object": facts, "keys": wrapped}).encode()
+    sealed = seal_bytes(body, desk.keys.wrapper, f"archive-keys:{key}")
+    names = ("wrapped_key", "nonce", "ciphertext")
+    before = json.dumps({n: base64.b64encode(getattr(sealed, n)).decode() for n in names})
+    desk.store.destroy(row.keys_at)
+    desk.store.create(place, before.encode())
+    with desk.engine.begin() as connection:
+        connection.execute(archive_object.update().values(keys_at=place))
+    lose(desk)
+    assert backups.recover(desk.engine, desk.store, desk.keys).objects >= 1
+    assert names_in(desk, key) == {"Sample Person 0000", "Sample Person 0001"}
+    crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
+    assert kept_of(desk, key) == {"a1"}
+    (again,) = [r for r in desk.rows("archive_object") if r.object_key == key]
+    backups.forget(desk.store, desk.keys, again)
+    assert desk.store.versions(place) == []
+
+
+def test_a_damaged_backup_stops_what_needs_it_and_says_how_to_go_on(desk: Desk) -> None:
+    key = two(desk, seconds=2)
+    body = json.loads(desk.store.load(desk.keys_at(key)) or b"")
+    desk.store.save(desk.keys_at(key), json.dumps({**body, "nonce": body["wrapped_key"][:16]}).encode())
+    due(desk, key)
+    with pytest.raises(ArchiveError, match=r"damaged.*delete this one object"):
+        desk.lapse(as_of=LATER)
+    assert desk.count("archive_key") == 2
+    desk.store.destroy(desk.keys_at(key))
+    assert desk.lapse(as_of=LATER).destroyed == 1
+    assert desk.count("archive_key") == 0
+
+
 def test_a_backup_says_nothing_without_the_key_encryption_key(desk: Desk) -> None:
     key = two(desk)
-    body = desk.store.load(backups.backup_of(key))
+    body = desk.store.load(desk.keys_at(key))
     assert body
     assert desk.keys.tag("a0").encode() not in body
     other = type(desk.keys).of(LocalWrapper(b"x" * 32))
@@ -115,8 +233,8 @@ def test_a_backup_says_nothing_without_the_key_encryption_key(desk: Desk) -> Non
 
 def test_a_backup_that_was_lost_is_written_again_by_the_daily_run(desk: Desk) -> None:
     key = two(desk)
-    backups.forget(desk.store, key)
-    assert backups.unsaved(desk.engine, desk.store) == [key]
+    desk.store.destroy(desk.keys_at(key))
+    assert [row.object_key for row in backups.unsaved(desk.engine, desk.store)] == [key]
     assert desk.lapse(as_of=TODAY).saved == 1
     assert backups.unsaved(desk.engine, desk.store) == []
 
@@ -211,7 +329,7 @@ def test_a_restored_database_does_not_bring_a_destroyed_group_back(desk: Desk) -
     restored(desk, lambda: desk.lapse(as_of=LATER))
     assert desk.count("archive_key") == 2
     assert desk.lapse(as_of=TODAY).saved == 0
-    assert desk.store.versions(backups.backup_of(key)) == []
+    assert desk.store.versions(desk.keys_at(key)) == []
     assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 2
     assert not [k for k in desk.rows("archive_key") if k.object_key == key]
 

@@ -155,10 +155,6 @@ ONE = {
         on_head(lambda h: h.update({LOCK + "retain-until-date": "2031-12-31T00:00:00Z"})),
         "lock ends 2031-12-31T00:00:00Z, too short for 2032-",
     ),
-    "a key backup that cannot be written": (
-        lambda m, p, _b: error(403, "AccessDenied") if m == "PUT" and "/archive/keys" + HITS in p else None,
-        "could not save a key backup: AccessDenied",
-    ),
 }  # fmt: skip
 
 
@@ -185,6 +181,10 @@ def _dead_end(night: Night) -> Connection:
     return replace(night.direct, extra={**night.direct.extra, "endpoint_url": f"http://127.0.0.1:{free_ports(1)[0]}"})
 
 
+def _no_key_backup(method: str, path: str, _body: bytes) -> Any:
+    return error(403, "AccessDenied") if method == "PUT" and "/archive/keys/" in path else None
+
+
 ALL: dict[str, tuple[Callable[[Night], Any], str]] = {
     "a store that does not answer": (_dead_end, "could not read bucket versioning"),
     "a store that is overloaded": (
@@ -193,6 +193,10 @@ ALL: dict[str, tuple[Callable[[Night], Any], str]] = {
     "a bucket without Object Lock": (lambda n: in_bucket(n, "unlocked", versions=True), "Object Lock is not enabled"),
     "a bucket without versioning": (lambda n: in_bucket(n, "unversioned"), "versioning is not enabled"),
     "a clock that differs": (lambda n: setattr(n.proxy, "ahead", 3600), "its clock and ours differ by 3[56]"),
+    "a key backup that cannot be written": (
+        lambda n: setattr(n.proxy, "fault", _no_key_backup),
+        "^4 of 4 archive objects.*could not save a key backup: AccessDenied",
+    ),
     "a clock the store itself refuses": (
         lambda n: setattr(n.proxy, "fault", lambda *_: error(403, "RequestTimeTooSkewed")), "RequestTimeTooSkewed",
     ),

@@ -72,9 +72,9 @@ STATEMENTS = (
        SELECT md5('o' || n)::uuid, md5('m' || (1 + n % (:n / 1000)))::uuid, 'B-' || n, 3,
               CASE WHEN n % 2 = 0 THEN date '2026-11-10' END FROM generate_series(1, :n / 20) AS n""",
     """INSERT INTO retention.archive_object (object_key, bucket, rule_id, window_end, rows, subjects, sha256,
-           retain_until, last_day, destroy_by, storage_class, state)
+           retain_until, last_day, destroy_by, storage_class, state, keys_at)
        SELECT 'archive/' || n, 'archive', (array['R-02i','R-03','R-04','R-05'])[1 + n % 4], '2030-01-06', 100, 20, 'x',
-              now(), date '2026-11-01' + (n % 1800)::int, '2031-01-01', 'GLACIER_IR', 'checked'
+              now(), date '2026-11-01' + (n % 1800)::int, '2031-01-01', 'GLACIER_IR', 'checked', 'keys/' || n
        FROM generate_series(1, 5000) AS n""",
     "ANALYZE retention.disposal, retention.entry, retention.hold, retention.request, retention.manual_order",
 )

@@ -239,7 +239,7 @@ def test_nothing_is_held_only_where_the_archive_keeps_nothing_either(
     row = {
         "object_key": "archive/x", "bucket": "archive", "rule_id": "R-04", "window_end": DAY, "rows": 1, "subjects": 1,
         "sha256": "x", "retain_until": NOW, "last_day": date(2031, 1, 1), "destroy_by": date(2031, 1, 6),
-        "storage_class": "GLACIER_IR", "state": state,
+        "storage_class": "GLACIER_IR", "state": state, "keys_at": "keys/x",
     }  # fmt: skip
     with bench.context.engine.begin() as connection:
         connection.execute(insert(database.archive_object).values(row))

@@ -368,6 +368,7 @@ def keep(bench: Bench, rule: str, last_day: date, **more: Any) -> None:
         "object_key": f"archive/{uuid4().hex}", "bucket": "archive", "rule_id": rule, "window_end": last_day,
         "rows": 40, "subjects": 7, "sha256": "x", "retain_until": NOW + timedelta(days=400), "last_day": last_day,
         "destroy_by": last_day + timedelta(days=5), "storage_class": "GLACIER_IR", "state": "checked",
+        "keys_at": "keys/x",
     }  # fmt: skip
     with bench.context.engine.begin() as connection:
         connection.execute(insert(archive_object).values(row | more))

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from include.archive import packing
-from include.archive.backups import backup_of
 from include.archive.bodies import decrypt, lines
 from include.archive.keyring import ArchiveKeys
 from include.archive.store import ArchiveStore
@@ -95,7 +94,7 @@ class Cellar:
                 assert attempted[digest] == 1, "an object went and no intent says so"
             if row.state in ("destroyed", "gone"):
                 assert not there, "an object counts as destroyed and is in the bucket"
-                assert not self.desk.store.versions(backup_of(row.object_key)), "a destroyed object's keys are there"
+                assert self.desk.saved(row) is None, "a destroyed object's keys are there"
         waiting = {r.disposal_id for r in self.desk.rows("archive_wait")}
         early = [r for r in self.desk.rows("disposal") if r.outcome == "archived" and r.disposal_id in waiting]
         assert not early, "a disposal may act while its records wait for the archive"
@@ -138,7 +137,12 @@ class Cellar:
                 (r.rule_id, r.state, r.rows, r.subjects, r.legal_hold, str(r.keys_until)) for r in objects
             ),
             "versions": sorted(
-                (r.rule_id, len(store.versions(r.object_key)), len(store.versions(backup_of(r.object_key))))
+                (
+                    r.rule_id,
+                    len(store.versions(r.object_key)),
+                    len(store.versions(r.keys_at)),
+                    self.desk.saved(r) is None,
+                )
                 for r in objects
             ),
             "contents": sorted(

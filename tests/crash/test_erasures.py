@@ -17,7 +17,6 @@ import pytest
 from sqlalchemy import update
 
 from include.archive import backups
-from include.archive.backups import backup_of
 from include.archive.disposal import LANDED
 from include.archive.store import ArchiveStore, Head, Plan
 from include.connections import s3_client
@@ -53,8 +52,8 @@ class Corrected(Cellar):
         super().agree()
         desk, said = self.desk, self.said()
         for row in desk.rows("archive_object"):
-            digest, backup = row.sha256, backup_of(row.object_key)
-            gone = {a for a in ("a0", "a1", "a2") if self.gone(row.object_key, a)}
+            digest, backup = row.sha256, row.keys_at
+            gone = {a for a in ("a0", "a1", "a2") if self.gone(row, a)}
             assert gone <= {"a1"}, "another customer's key left its backup"
             assert not gone or said["attempted", digest], "a key left its backup and no intent says so"
             accepted = said["accepted", digest]
@@ -63,8 +62,8 @@ class Corrected(Cellar):
             assert not accepted or (gone and len(desk.store.versions(backup)) == 1), "a destroyed key is in a backup"
             assert said["confirmed", digest] + waits == accepted, "a destruction is confirmed twice or forgotten"
 
-    def gone(self, object_key: str, account_id: str) -> bool:
-        return backups.destroyed(self.desk.store, self.desk.keys, object_key, self.desk.keys.tag(account_id))
+    def gone(self, row: Any, account_id: str) -> bool:
+        return backups.destroyed(self.desk.store, self.desk.keys, row, self.desk.keys.tag(account_id))
 
     def said(self) -> Counter[tuple[str, str]]:
         """Return how often each step of a destruction of keys is in the evidence, by the object's digest."""
@@ -134,7 +133,7 @@ class Locked(Cellar):
     def play(self, course: Course) -> None:
         course.do(work.pack, self.books)
         course.do(work.lapse, self.books, "locked")
-        self.while_locked = [len(self.desk.store.versions(k)) for k in (self.key, backup_of(self.key))]
+        self.while_locked = [len(self.desk.store.versions(k)) for k in (self.key, self.desk.keys_at(self.key))]
         over = (datetime.now(UTC) + timedelta(seconds=1.3)).replace(microsecond=0)
         self.admin.put_object_retention(
             Bucket="archive", Key=self.key, BypassGovernanceRetention=True,
@@ -223,9 +222,7 @@ class Released(Outlived):
         destroyed, gone = self.digests("archive_destroyed"), self.digests("key_destroyed")
         return {
             "states": {r.state for r in rows},
-            "in the bucket": [
-                v for r in rows for k in (r.object_key, backup_of(r.object_key)) for v in store.versions(k)
-            ],
+            "in the bucket": [v for r in rows for k in (r.object_key, r.keys_at) for v in store.versions(k)],
             "left": [self.desk.count(t) for t in ("archive_key", "archive_record", "archive_row", "archive_wait")],
             "evidence": {"as one": destroyed == gone == self.digests("archive_written")},
         }

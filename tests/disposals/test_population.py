@@ -127,7 +127,7 @@ def _archive(bench: Bench, account: str, state: str) -> None:
     row = {
         "object_key": account, "bucket": "archive", "rule_id": "R-04", "window_end": DAY, "rows": 1, "subjects": 1,
         "sha256": "x", "retain_until": func.now(), "last_day": DAY, "destroy_by": DAY, "storage_class": "GLACIER_IR",
-        "state": state,
+        "state": state, "keys_at": "keys/x",
     }  # fmt: skip
     with bench.context.engine.begin() as connection:
         connection.execute(insert(archive_object).values(row))
