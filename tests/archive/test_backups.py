@@ -160,6 +160,14 @@ def test_destroying_an_object_brings_no_key_back_that_a_restored_database_knows_
     assert names_in(desk, other) == {"Sample Person 0001"}
 
 
+def test_one_persons_erasure_brings_no_key_of_another_back_that_a_restored_database_knows_again(desk: Desk) -> None:
+    key = two(desk)
+    asked: dict[str, Any] = {"keys": desk.keys, "as_of": TODAY, "record": desk.record}
+    restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", **asked))
+    assert crypto_erase(desk.engine, desk.store, "a1", **asked) == 1
+    assert kept_of(desk, key) == set()
+
+
 def test_a_key_of_a_destroyed_object_is_not_saved_again_with_those_it_was_written_with(desk: Desk) -> None:
     """After a restore, and the backup itself lost: what is written anew holds keys of objects in the bucket alone."""
     first, other = shared(desk, seconds=2)

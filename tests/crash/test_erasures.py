@@ -93,7 +93,7 @@ def test_an_erasure_of_keys_killed_anywhere_is_never_confirmed_too_early_and_end
         nursery, lambda count: [Corrected(postgres, s3) for _ in range(count)], words=("committed", "sent P")
     )
     assert words["committed"] >= 3
-    assert words["sent"] >= 4
+    assert words["sent"] >= 2  # the backup both objects share: written anew, its older version removed
 
 
 # -- uploads nobody could prove ----------------------------------------------------------------------------------------
