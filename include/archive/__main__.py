@@ -21,7 +21,7 @@ from sqlalchemy import Connection as Transaction
 from sqlalchemy import Engine
 
 from include import accounts, database, keys
-from include.archive import backups, chart, holding, inventory
+from include.archive import backups, chart, holding, inventory, recovery
 from include.archive.entries import EVENTS, base, entry_of
 from include.archive.erasure import crypto_erase
 from include.archive.facts import ObjectFacts, Recorder
@@ -200,7 +200,7 @@ def _crypto_erase(desk: Desk, asked: argparse.Namespace) -> int:
 
 
 def _recover(desk: Desk, _asked: argparse.Namespace) -> int:
-    report = backups.recover(desk.engine, desk.store, desk.keys)
+    report = recovery.recover(desk.engine, desk.store, desk.keys)
     with desk.engine.begin() as transaction:
         counts = {"objects": report.objects, "keys": report.keys, "dropped": report.dropped}
         given = base(desk.as_of.isoformat(), desk.schedule.sha256)

@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, select
 
 from include.archive.keyring import ArchiveKeys
-from include.archive.store import ArchiveStore, Plan
-from include.database import among, archive_key, archive_object, archive_record
+from include.archive.store import ArchiveStore
+from include.database import archive_key, archive_object
 from include.errors import ArchiveError, ConfigurationError
 from include.keys import Sealed, open_sealed, seal_bytes
 
@@ -38,19 +36,6 @@ _COLUMNS = (
 )  # fmt: skip
 Saved = dict[str, tuple[dict[str, Any], dict[str, bytes]]]
 """What one backup says: an object's key -> its facts and its wrapped data keys by tag."""
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Recovery:
-    """What came back. `known` objects were in the database; of those, `dropped` keys had been destroyed since."""
-
-    objects: int = 0
-    keys: int = 0
-    known: int = 0
-    dropped: int = 0
-    without_object: int = 0
 
 
 def new_object(rule_id: str, window_end: date) -> str:
@@ -71,6 +56,12 @@ def create(
     store.create(keys_at, _sealed(keys, keys_at, saved))
 
 
+def listed(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, row: Any) -> bool:
+    """Whether the keys of an object in the bucket are saved; False: they were destroyed, whatever a database says."""
+    ensure(engine, store, keys, row.keys_at)
+    return row.object_key in read(store, keys, row.keys_at)
+
+
 def ensure(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> None:
     """Write a backup that was lost from what the database says of those of its objects that the bucket holds."""
     if store.load(keys_at) is not None:
@@ -83,26 +74,33 @@ def ensure(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, keys_at: str)
         wrapped = {row.object_key: _wrapped(connection, row.object_key) for row in rows}
     held = {r.object_key: (_facts(r), wrapped[r.object_key]) for r in rows if store.head(r.object_key) is not None}
     if held:
-        store.save(keys_at, _sealed(keys, keys_at, held))
+        store.save(keys_at, _sealed(keys, keys_at, held), None)
 
 
 def drop(store: ArchiveStore, keys: ArchiveKeys, keys_at: str, archive_tag: str) -> None:
     """Rewrite a backup without one subject's keys."""
-    saved = read(store, keys, keys_at)
+    saved, etag = _read(store, keys, keys_at)
     if not saved:
         return
     left = {key: (facts, {t: k for t, k in of.items() if t != archive_tag}) for key, (facts, of) in saved.items()}
-    store.save(keys_at, _sealed(keys, keys_at, left))
+    store.save(keys_at, _sealed(keys, keys_at, left), etag)
 
 
 def forget(store: ArchiveStore, keys: ArchiveKeys, row: Any) -> None:
     """Take one object, its facts and its keys out of its backup; the last one takes every version of it along."""
-    saved = read(store, keys, row.keys_at)
+    saved, etag = _read(store, keys, row.keys_at)
     left = {key: of for key, of in saved.items() if key != row.object_key}
     if not left:
         store.destroy(row.keys_at)
     elif len(left) < len(saved) or len(store.versions(row.keys_at)) > 1:  # a version of before may still hold them
-        store.save(row.keys_at, _sealed(keys, row.keys_at, left))
+        store.save(row.keys_at, _sealed(keys, row.keys_at, left), etag)
+
+
+def clean(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> None:
+    """Remove the older versions that a process left which died while it rewrote a backup."""
+    if len(store.versions(keys_at)) > 1:
+        saved, etag = _read(store, keys, keys_at)
+        store.save(keys_at, _sealed(keys, keys_at, saved), etag)
 
 
 def unsaved(engine: Engine, store: ArchiveStore) -> list[Any]:
@@ -110,7 +108,7 @@ def unsaved(engine: Engine, store: ArchiveStore) -> list[Any]:
 
     An object that is gone itself is left out: a restored database may still know keys that were destroyed with it.
     """
-    present, objects = set(store.keys(KEYS)), set(store.keys(ARCHIVE))
+    present, objects = set(store.keys(KEYS, newest=True)), set(store.keys(ARCHIVE))
     with engine.connect() as connection:
         held = connection.execute(
             select(archive_object)
@@ -130,81 +128,27 @@ def destroyed(store: ArchiveStore, keys: ArchiveKeys, row: Any, archive_tag: str
     return row.object_key not in saved or archive_tag not in saved[row.object_key][1]
 
 
-def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
-    """Bring the objects and keys the bucket holds back into a database that lost them; again changes nothing.
-
-    A database restored from an older backup also loses again every key that was destroyed after that backup.
-    """
-    report = Recovery()
-    present = set(store.keys(ARCHIVE))
-    for keys_at in list(store.keys(KEYS)):
-        saved = read(store, keys, keys_at)
-        present |= saved.keys()
-        for facts, wrapped in saved.values():
-            _recover(engine, store, {**facts, "keys_at": keys_at}, wrapped, report)
-    report.dropped += _drop_keys_of_gone(engine, present)
-    logger.info("archive keys recovered: objects=%d keys=%d dropped=%d", report.objects, report.keys, report.dropped)
-    return report
-
-
-def _drop_keys_of_gone(engine: Engine, present: Collection[str]) -> int:
-    """Forget the keys of objects of which the bucket holds neither rows nor keys: they went with their group."""
-    k, o = archive_key.c, archive_object.c
-    checked = select(o.object_key).where(o.state == "checked", ~among(o.object_key, present))
-    with engine.begin() as connection:
-        return connection.execute(delete(archive_key).where(k.object_key.in_(checked))).rowcount
-
-
-def _recover(
-    engine: Engine, store: ArchiveStore, facts: dict[str, Any], wrapped: Mapping[str, bytes], report: Recovery
-) -> None:
-    key, c = facts["object_key"], archive_key.c
-    with engine.connect() as connection:
-        known = connection.scalar(select(archive_object.c.state).where(archive_object.c.object_key == key))
-    if known is None:
-        if store.head(key) is None:
-            report.without_object += 1
-            return
-        until = None if facts["legal_hold"] else facts["retain_until"]
-        plan = Plan(key, facts["sha256"], facts["storage_class"], until, facts["legal_hold"])
-        head = store.prove(plan)
-        with engine.begin() as connection:
-            connection.execute(
-                insert(archive_object).values(
-                    **facts, state="checked", version_id=head.version_id, checked_at=datetime.now().astimezone()
-                )
-            )
-            rows = [{"object_key": key, "archive_tag": tag, "wrapped_key": value} for tag, value in wrapped.items()]
-            if rows:
-                connection.execute(insert(archive_key), rows)
-        report.objects += 1
-        report.keys += len(rows)
-        return
-    report.known += 1
-    if known == "checked":
-        with engine.begin() as connection:
-            gone = connection.execute(delete(archive_key).where(c.object_key == key, ~among(c.archive_tag, wrapped)))
-            # A record that nothing opens any more is not archived: if it comes again, it is packed again.
-            r = archive_record.c
-            connection.execute(delete(archive_record).where(r.object_key == key, ~among(r.archive_tag, wrapped)))
-        report.dropped += gone.rowcount
-
-
 def read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> Saved:
     """Return what a backup says; nothing when there is none."""
-    body = store.load(keys_at)
-    if body is None:
-        return {}
-    sealed = Sealed(**{name: base64.b64decode(value) for name, value in json.loads(body).items()})
+    return _read(store, keys, keys_at)[0]
+
+
+def _read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> tuple[Saved, str | None]:
+    found = store.load(keys_at)
+    if found is None:
+        return {}, None
+    body, etag = found
     try:
+        sealed = Sealed(**{name: base64.b64decode(value) for name, value in json.loads(body).items()})
         given = json.loads(open_sealed(sealed, keys.wrapper, _context(keys_at)))
-    except ConfigurationError as error:
+        given = [given] if isinstance(given, dict) else given  # from when every object had a backup of its own
+        return {one["object"]["object_key"]: (_typed(one["object"]), _decoded(one["keys"])) for one in given}, etag
+    except (ConfigurationError, ValueError, TypeError, KeyError, AttributeError) as error:
+        why = error if isinstance(error, ConfigurationError) else "its bytes are not a key backup."
         raise ArchiveError(
-            f"Archive object {keys_at}: {error} Where the key is right, delete this one object: the daily run writes "
-            "it again from the database."
+            f"Archive object {keys_at}: {why} Where the key is right and our database is whole, delete every version "
+            "of this one object: the daily run writes it again. Where the database was lost it may be the only copy."
         ) from error
-    given = [given] if isinstance(given, dict) else given  # from when every object had a backup of its own
-    return {one["object"]["object_key"]: (_typed(one["object"]), _decoded(one["keys"])) for one in given}
 
 
 def _sealed(keys: ArchiveKeys, keys_at: str, saved: Saved) -> bytes:

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, insert, select
 
 from include.archive import backups
 from include.archive.bodies import Body, decrypt, lines
-from include.archive.objects import Archive, abandon, finish, object_row, plan_of
+from include.archive.objects import Archive, finish, object_row, plan_of, settle
 from include.archive.rows import ArchivedRow
 from include.archive.store import FROZEN, READABLE
 from include.database import archive_key, archive_object
-from include.errors import ArchiveError, ArchiveUnreachable
+from include.errors import ArchiveError
 
 
 def copied(connection: Connection, object_key: str) -> dict[str, str]:
@@ -54,15 +54,7 @@ def _settled(archive: Archive, row: Any, tags: Collection[str]) -> set[str]:
             select(archive_object).where(o.copied_from == row.object_key, o.state == "writing")
         ).all()
     for copy in left:
-        try:
-            head = archive.store.prove(plan_of(copy))
-        except ArchiveUnreachable:
-            raise
-        except ArchiveError:
-            abandon(archive, copy)
-        else:
-            backups.ensure(archive.engine, archive.store, archive.keys, copy.keys_at)
-            finish(archive, [(copy, head)])
+        settle(archive, copy)
     with archive.engine.connect() as connection:
         return set(copied(connection, row.object_key)) & set(tags)
 

@@ -32,7 +32,7 @@ from include.database import (
     archive_wait,
     global_stop,
 )
-from include.errors import DecisionRefused
+from include.errors import ArchiveError, ArchiveUnreachable, DecisionRefused
 from include.outcomes import Outcome
 
 ONE_PACKER = 0x5041434B  # "PACK": a session lock, so that two runs never pack or lapse at the same time
@@ -119,6 +119,24 @@ def abandon(archive: Archive, row: Any) -> None:
         )
         archive.record(connection, facts_of(row, "archive_abandoned", Outcome.FAILED))
     backups.forget(archive.store, archive.keys, row)
+
+
+def settle(archive: Archive, row: Any) -> bool:
+    """Look at the store for what an earlier run left in `writing`: finish or abandon it, and return which.
+
+    An object that is there, and whose keys were destroyed, was abandoned before our database was restored.
+    """
+    try:
+        head = archive.store.prove(plan_of(row))
+    except ArchiveUnreachable:
+        raise
+    except ArchiveError:
+        head = None
+    if head is None or not backups.listed(archive.engine, archive.store, archive.keys, row):
+        abandon(archive, row)
+        return False
+    finish(archive, [(row, head)])
+    return True
 
 
 def finish(archive: Archive, proven: Sequence[tuple[Any, Head]]) -> None:

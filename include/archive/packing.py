@@ -38,7 +38,7 @@ from include.archive import backups
 from include.archive.bodies import Body
 from include.archive.facts import Archived, Recorder
 from include.archive.keyring import ArchiveKeys
-from include.archive.objects import Archive, abandon, alone, ceil_second, finish, plan_of, rows_of
+from include.archive.objects import Archive, alone, ceil_second, finish, plan_of, rows_of, settle
 from include.archive.staging import GATE, open_staged
 from include.archive.store import ArchiveStore, Head
 from include.archive.trouble import DOWN, Trouble
@@ -169,21 +169,10 @@ def _resume(archive: Archive, report: PackReport, trouble: Trouble) -> None:
         left = connection.execute(select(archive_object).where(archive_object.c.state == "writing")).all()
     for row in left:
         with trouble.of_one():
-            _settle(archive, row, report)
-
-
-def _settle(archive: Archive, row: Any, report: PackReport) -> None:
-    try:
-        head = archive.store.prove(plan_of(row))
-    except ArchiveUnreachable:
-        raise
-    except ArchiveError:
-        abandon(archive, row)
-        report.abandoned += 1
-    else:
-        backups.ensure(archive.engine, archive.store, archive.keys, row.keys_at)
-        finish(archive, [(row, head)])
-        report.resumed += 1
+            if settle(archive, row):
+                report.resumed += 1
+            else:
+                report.abandoned += 1
 
 
 def _pack_groups(archive: Archive, report: PackReport, trouble: Trouble) -> None:

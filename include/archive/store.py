@@ -158,13 +158,18 @@ class ArchiveStore:
         if head is None or head.sha256 != sha256:
             raise ArchiveError(f"Archive object {key}: it is not there as it was written.")
 
-    def save(self, key: str, body: bytes) -> None:
-        """Store small bytes that may be replaced (no lock), prove them by HEAD, then remove every older version."""
+    def save(self, key: str, body: bytes, replacing: str | None) -> None:
+        """Store small bytes that may be replaced (no lock), prove them by HEAD, then remove every older version.
+
+        `replacing` is the ETag of what they take the place of, None of nothing: what somebody else wrote meanwhile
+        stays, and the error says so (AWS: "Conditional writes").
+        """
+        free: dict[str, str] = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"}
         sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
         try:
-            with self._calling("save a key backup"):
+            with self._calling("save a key backup", passing=WRITTEN_BEFORE):
                 self._client.put_object(
-                    Bucket=self.bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=sha256
+                    Bucket=self.bucket, Key=key, Body=body, ChecksumAlgorithm="SHA256", ChecksumSHA256=sha256, **free
                 )
         except ArchiveUnreachable:
             head = self.head(key)
@@ -177,12 +182,12 @@ class ArchiveStore:
         if self.versions(key) != [head.version_id]:
             raise ArchiveError(f"Archive object {key}: an older version is still listed after deletion.")
 
-    def load(self, key: str) -> bytes | None:
-        """Return small bytes, or None when there are none."""
+    def load(self, key: str) -> tuple[bytes, str] | None:
+        """Return small bytes and their ETag, or None when there are none."""
         answer: dict[str, Any] = {}
         with self._calling("read a key backup", passing={"404", "NoSuchKey", "NotFound"}):
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
-            return bytes(answer["Body"].read())
+            return bytes(answer["Body"].read()), str(answer["ETag"])
         return None
 
     def prove(self, plan: Plan) -> Head:
@@ -261,13 +266,13 @@ class ArchiveStore:
                 found += [entry["VersionId"] for entry in entries if entry["Key"] == key]
         return found
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield every key under a prefix that has a version left, once."""
+    def keys(self, prefix: str, *, newest: bool = False) -> Iterator[str]:
+        """Yield every key under a prefix that has a version left, once; with `newest`, that no delete marker hides."""
         last = None
         with self._calling("list the archive"):
             for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Versions", ()):
-                    if entry["Key"] != last:
+                    if entry["Key"] != last and (entry["IsLatest"] or not newest):
                         last = entry["Key"]
                         yield last
 

@@ -56,9 +56,10 @@ def _archive(found: Connection, setup: Setup) -> Iterator[tuple[str, Callable[[]
 
     def canary() -> str:
         store, key = ArchiveStore.of(found), f"retention-check/{uuid4().hex}"
-        store.save(key, BODY)
+        store.save(key, BODY, None)
         try:
-            if store.load(key) != BODY:
+            found_body, _ = store.load(key) or (b"", "")
+            if found_body != BODY:
                 raise ConfigurationError(f"Bucket {store.bucket} returns other bytes than were written.")
             _once(found, key)
             _may_lock(found, "GOVERNANCE", setup)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete, insert
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from include.archive import backups
+from include.archive import backups, recovery
 from include.archive.erasure import crypto_erase
 from include.archive.retrieval import retrieve
 from include.archive.store import ArchiveStore
@@ -67,7 +67,7 @@ def test_live_keys_survive_the_loss_of_the_database(desk: Desk) -> None:
     key = two(desk)
     before = [r._asdict() for r in desk.rows("archive_object")]
     lose(desk)
-    report = backups.recover(desk.engine, desk.store, desk.keys)
+    report = recovery.recover(desk.engine, desk.store, desk.keys)
     assert report.objects >= 1
     assert names_in(desk, key) == {"Sample Person 0000", "Sample Person 0001"}
     (after,) = [r._asdict() for r in desk.rows("archive_object") if r.object_key == key]
@@ -76,7 +76,7 @@ def test_live_keys_survive_the_loss_of_the_database(desk: Desk) -> None:
     asked: dict[str, Any] = {"purpose": "tax_inspection", "reader": "e-1", "role": "compliance", "approver": "e-2"}
     found = retrieve(desk.engine, desk.store, "a1", as_of=TODAY, keys=desk.keys, record=desk.record, **asked)
     assert {r.items["name"] for r in found.rows} == {"Sample Person 0001"}
-    assert backups.recover(desk.engine, desk.store, desk.keys).objects == 0
+    assert recovery.recover(desk.engine, desk.store, desk.keys).objects == 0
 
 
 def test_a_destroyed_key_does_not_come_back(desk: Desk) -> None:
@@ -87,7 +87,7 @@ def test_a_destroyed_key_does_not_come_back(desk: Desk) -> None:
     with desk.engine.begin() as connection:  # a database restored from an older backup knows the key again
         connection.execute(delete(archive_key))
         connection.execute(insert(archive_key), stale)
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 1
     assert names_in(desk, key) == {"Sample Person 0001"}
 
 
@@ -123,6 +123,13 @@ def shared(desk: Desk, seconds: float = 3600) -> tuple[str, str]:
     return first, other
 
 
+def loaded(desk: Desk, object_key: str) -> tuple[bytes, str]:
+    """Return the bytes and the ETag of an object's backup."""
+    found = desk.store.load(desk.keys_at(object_key))
+    assert found is not None
+    return found
+
+
 def kept_of(desk: Desk, object_key: str) -> set[str]:
     """Return which of a0 and a1 the backup still has a key of for an object."""
     (row,) = [r for r in desk.rows("archive_object") if r.object_key == object_key]
@@ -156,7 +163,7 @@ def test_destroying_an_object_brings_no_key_back_that_a_restored_database_knows_
     due(desk, first)
     assert desk.lapse(as_of=LATER).destroyed == 1
     assert kept_of(desk, other) == {"a1"}
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 1
     assert names_in(desk, other) == {"Sample Person 0001"}
 
 
@@ -176,7 +183,7 @@ def test_a_key_of_a_destroyed_object_is_not_saved_again_with_those_it_was_writte
     desk.store.destroy(desk.keys_at(first))
     assert desk.lapse(as_of=TODAY).saved == 1
     assert list(backups.read(desk.store, desk.keys, desk.keys_at(first))) == [other]
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 2
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 2
 
 
 def test_an_older_version_that_could_not_be_removed_goes_with_the_next_run(desk: Desk) -> None:
@@ -207,7 +214,7 @@ def test_a_backup_from_when_every_object_had_its_own_opens_and_goes(desk: Desk) 
     with desk.engine.begin() as connection:
         connection.execute(archive_object.update().values(keys_at=place))
     lose(desk)
-    assert backups.recover(desk.engine, desk.store, desk.keys).objects >= 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).objects >= 1
     assert names_in(desk, key) == {"Sample Person 0000", "Sample Person 0001"}
     crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record)
     assert kept_of(desk, key) == {"a1"}
@@ -216,12 +223,20 @@ def test_a_backup_from_when_every_object_had_its_own_opens_and_goes(desk: Desk) 
     assert desk.store.versions(place) == []
 
 
-def test_a_damaged_backup_stops_what_needs_it_and_says_how_to_go_on(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda body: json.dumps({**body, "nonce": body["wrapped_key"][:16]}).encode(),
+        lambda _body: b"", lambda _body: b"{}", lambda _body: b"[]", lambda _body: b"no json",
+        lambda body: json.dumps({**body, "nonce": "?"}).encode(),
+    ],
+)  # fmt: skip
+def test_a_damaged_backup_stops_what_needs_it_and_says_how_to_go_on(desk: Desk, damage: Any) -> None:
     key = two(desk, seconds=2)
-    body = json.loads(desk.store.load(desk.keys_at(key)) or b"")
-    desk.store.save(desk.keys_at(key), json.dumps({**body, "nonce": body["wrapped_key"][:16]}).encode())
+    body, etag = loaded(desk, key)
+    desk.store.save(desk.keys_at(key), damage(json.loads(body)), etag)
     due(desk, key)
-    with pytest.raises(ArchiveError, match=r"damaged.*delete this one object"):
+    with pytest.raises(ArchiveError, match=r"delete every version of this one object"):
         desk.lapse(as_of=LATER)
     assert desk.count("archive_key") == 2
     desk.store.destroy(desk.keys_at(key))
@@ -231,12 +246,12 @@ def test_a_damaged_backup_stops_what_needs_it_and_says_how_to_go_on(desk: Desk) 
 
 def test_a_backup_says_nothing_without_the_key_encryption_key(desk: Desk) -> None:
     key = two(desk)
-    body = desk.store.load(desk.keys_at(key))
+    body, _ = loaded(desk, key)
     assert body
     assert desk.keys.tag("a0").encode() not in body
     other = type(desk.keys).of(LocalWrapper(b"x" * 32))
     with pytest.raises(Exception, match="does not open"):
-        backups.recover(desk.engine, desk.store, other)
+        recovery.recover(desk.engine, desk.store, other)
 
 
 def test_a_backup_that_was_lost_is_written_again_by_the_daily_run(desk: Desk) -> None:
@@ -312,10 +327,10 @@ def test_a_restored_database_does_not_bring_the_last_key_of_an_object_back(desk:
     with pytest.raises(DecisionRefused, match="was destroyed"):
         retrieve(desk.engine, desk.store, "a0", as_of=TODAY, keys=desk.keys, record=desk.record, **asked)
     assert desk.lapse(as_of=TODAY).saved == 0
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 1
     assert not [k for k in desk.rows("archive_key") if k.object_key == key]
     lose(desk)
-    assert backups.recover(desk.engine, desk.store, desk.keys).objects >= 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).objects >= 1
     assert not [k for k in desk.rows("archive_key") if k.object_key == key]
 
 
@@ -325,7 +340,7 @@ def test_a_record_whose_key_a_restored_database_lost_again_is_archived_again(des
     desk.pack()
     desk.close()
     restored(desk, lambda: crypto_erase(desk.engine, desk.store, "a0", keys=desk.keys, as_of=TODAY, record=desk.record))
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 1
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 1
     desk.stage("a0", payment(0), terms_of=terms)
     (key,) = desk.pack().keys
     assert names_in(desk, key) == {"Sample Person 0000"}
@@ -338,7 +353,7 @@ def test_a_restored_database_does_not_bring_a_destroyed_group_back(desk: Desk) -
     assert desk.count("archive_key") == 2
     assert desk.lapse(as_of=TODAY).saved == 0
     assert desk.store.versions(desk.keys_at(key)) == []
-    assert backups.recover(desk.engine, desk.store, desk.keys).dropped == 2
+    assert recovery.recover(desk.engine, desk.store, desk.keys).dropped == 2
     assert not [k for k in desk.rows("archive_key") if k.object_key == key]
 
 

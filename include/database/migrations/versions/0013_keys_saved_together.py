@@ -21,4 +21,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    shared = op.get_bind().scalar(
+        sa.text(
+            "SELECT count(*) FROM retention.archive_object "
+            "WHERE keys_at <> 'keys/' || substr(object_key, length('archive/') + 1)"
+        )
+    )
+    if shared:  # the code of before would never look there again, and destroyed keys would stay
+        raise RuntimeError(f"{shared} archive objects share a backup of their keys: this step has no way back.")
     op.drop_column("archive_object", "keys_at", schema="retention")
