@@ -57,6 +57,8 @@ def advance_batch(context: Context, processor: ProcessorContract, batch_id: str,
     retries.
     """
     claim = claims.take(context.engine, processor.name, [r.account_id for r in open_rows(context, batch_id)], owner)
+    if not claim.accounts:  # nothing to do, or another task is at all of it: no reason to wait for the processor
+        return {}
     try:
         with claims.exclusive(context.engine, processor.name, wanted=processor.exclusive):
             # Read under the lease: what was read before it may be another task's past.

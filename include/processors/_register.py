@@ -18,6 +18,8 @@ from include.processors import Site
 
 CHUNK = 1000
 """Account ids a statement; PostgreSQL takes 65,535 parameters at most."""
+LOCK_WAIT = "15s"
+"""How long PostgreSQL waits for somebody else's lock, as with the company's own tables; without it, for ever."""
 
 
 class Register:
@@ -65,6 +67,8 @@ class Register:
     def _opened(self) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
                 yield connection
         except ProgrammingError:
             raise ConfigurationError(

@@ -26,7 +26,7 @@ from include.evidence.note import open_checkpoint
 from include.evidence.store import EvidenceStore
 from include.sandbox.servers import PostgresServer, S3Server, temporary_folder
 from tests.crash import work
-from tests.crash.lives import Life, living
+from tests.crash.lives import ACTED_ON, Life, living
 from tests.crash.nursery import Ended, Nursery
 from tests.evidence import samples
 from tests.processors.s3_proxy import proxy_to
@@ -74,15 +74,20 @@ class Faulty(Life):
         if not self.struck:
             self.struck = True
             self.strike(self)
+            self._connect_anew()
 
     def _child(self, job: Any) -> Ended:
-        """Run a task; after the blow the test itself waits until PostgreSQL answers, over connections made since."""
+        """Run a task; after the blow the test itself waits until PostgreSQL answers."""
         ended = super()._child(job)
         if self.struck:
             wait_for(self.stage.postgres)
-            for engine in (self.stage.context.engine, self.stage.accounts):
-                engine.dispose()
+            self._connect_anew()
         return ended
+
+    def _connect_anew(self) -> None:
+        """Use no connection made before the blow: the task may go on to a second change, which is witnessed too."""
+        for engine in (self.stage.context.engine, self.stage.accounts):
+            engine.dispose()
 
 
 def live_through(
@@ -125,7 +130,7 @@ def crash_postgres(postgres: PostgresServer) -> None:
     wait_for(postgres)
 
 
-@pytest.mark.parametrize("name", ["zendesk", "own_database"])
+@pytest.mark.parametrize("name", ACTED_ON)
 def test_postgres_restarts_while_a_place_acts(stage: Stage, nursery: Nursery, name: str) -> None:
     live_through(stage, nursery, name, lambda _life: crash_postgres(stage.postgres), lambda _life: None)
 
@@ -140,13 +145,14 @@ def test_s3_is_killed_while_versions_go(stage: Stage, nursery: Nursery) -> None:
     live_through(stage, nursery, "s3", strike, lambda _life: stage.s3.start())
 
 
-def test_a_place_restarts_while_it_acts(stage: Stage, nursery: Nursery) -> None:
+@pytest.mark.parametrize("name", ACTED_ON)
+def test_the_line_to_a_place_is_cut_while_it_acts(stage: Stage, nursery: Nursery, name: str) -> None:
     """Every connection is cut and nothing answers until the next run; what was done before stays done."""
 
     def strike(life: Life) -> None:
         life.world.trouble("cut_before", times=10**6)
 
-    live_through(stage, nursery, "stripe", strike, lambda life: life.world.mend())
+    live_through(stage, nursery, name, strike, lambda life: life.world.mend())
 
 
 # -- the evidence path -------------------------------------------------------------------------------------------------

@@ -21,12 +21,11 @@ from sqlalchemy import func, select, text, update
 from include.database import claim
 from include.sandbox.servers import PostgresServer, S3Server
 from tests.crash import work
-from tests.crash.lives import Life, carried_out, closed_once, ended_well, living
+from tests.crash.lives import ACTED_ON, Life, carried_out, closed_once, ended_well, living
 from tests.crash.nursery import Ended, Nursery
-from tests.processors.worlds import make
+from tests.processors.worlds import WORLDS, make
 from tests.processors.worlds.play import Stage, staged
 
-RACED = ("own_database", "stripe", "salesforce")
 RIVAL = "run:task:rival"
 LONGEST_WAIT = 5.0
 """Seconds a rival that must not act is waited for; one that calls a place that is at work waits longer."""
@@ -131,7 +130,7 @@ def usual_of(stage: Stage, name: str, workers: tuple[Nursery, Nursery]) -> Any:
     return usual
 
 
-@pytest.mark.parametrize("name", RACED)
+@pytest.mark.parametrize("name", WORLDS)
 def test_two_workers_that_begin_at_once_act_once(
     name: str, stage: Stage, workers: tuple[Nursery, Nursery], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -149,7 +148,7 @@ def test_two_workers_that_begin_at_once_act_once(
     assert not all(won), "never did two workers meet"
 
 
-@pytest.mark.parametrize("name", RACED)
+@pytest.mark.parametrize("name", ACTED_ON)
 @pytest.mark.parametrize("steals", [False, True], ids=["under a lease", "after its lease"])
 def test_a_worker_that_begins_while_another_acts(
     name: str, steals: bool, stage: Stage, workers: tuple[Nursery, Nursery], caplog: pytest.LogCaptureFixture

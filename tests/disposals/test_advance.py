@@ -231,6 +231,19 @@ def test_two_tasks_never_work_on_one_customer(bench: Bench) -> None:
     assert taken == [frozenset(), frozenset()]
 
 
+def test_a_task_whose_accounts_are_all_anothers_does_not_wait_for_an_exclusive_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", 0.1)
+    monkeypatch.setattr(Place, "exclusive", True)
+    place, disposal_id = place_with("a"), bench.plan("a")
+    bench.locate(place, disposal_id)
+    claims.take(bench.context.engine, "zendesk", ["a"], "other")
+    with claims.exclusive(bench.context.engine, "zendesk", wanted=True):
+        assert bench.advance(place, disposal_id) == {}
+    assert place.acts() == []
+
+
 def test_a_task_that_lost_its_lease_writes_nothing_and_the_new_owner_finishes(bench: Bench) -> None:
     place, disposal_id = place_with("a"), bench.plan("a")
     bench.locate(place, disposal_id)

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from include.connections import Connection
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, Unreachable
 from include.outcomes import Outcome
-from include.processors import Site, Work
+from include.processors import Site, Work, _register
 from include.processors.paper import Processor
 from include.sandbox.servers import PostgresServer
 from tests.processors.registers import AS_OF, accounts_database, empty, insert, rows, subject, work
@@ -122,3 +122,19 @@ def test_a_missing_register_is_named(accounts: Engine) -> None:
         processor(accounts, register_table="paper_papers").check()
     with pytest.raises(ConfigurationError, match="accounts_db"):
         processor(None)
+
+
+def test_a_row_somebody_else_locks_for_ever_is_waited_for_a_while_only(
+    accounts: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that hangs in the company's database must not make a night hang; the next run goes on."""
+    monkeypatch.setattr(_register, "LOCK_WAIT", "50ms")
+    place = processor(accounts)
+    items = [located(place, "1")]
+    with accounts.begin() as hanging:
+        hanging.execute(text("SELECT * FROM paper_register FOR UPDATE"))
+        with pytest.raises(Unreachable, match="register_unreachable"):
+            place.attested(items)
+    assert len(rows(accounts, "paper_register")) == 3
+    place.attested(items)
+    assert len(rows(accounts, "paper_register")) == 1

@@ -66,10 +66,14 @@ class PgProxy:
         swallow = threading.Event()
         back = threading.Thread(target=self._back, args=(server, client, swallow), daemon=True)
         back.start()
-        self._forth(client, server, swallow)
-        back.join(10)
-        with self._lock:
-            self._open.discard(client)
+        try:
+            self._forth(client, server, swallow)
+        finally:  # also where a witness fails: a session left open would keep its locks for ever
+            close(server)
+            close(client)
+            back.join(10)
+            with self._lock:
+                self._open.discard(client)
 
     def _forth(self, client: socket.socket, server: socket.socket, swallow: threading.Event) -> None:
         wrote = False
@@ -88,8 +92,6 @@ class PgProxy:
                     elif self.take("rolled_back"):
                         data = data.replace(COMMIT, ROLLBACK)
                 server.sendall(data)
-        close(server)
-        close(client)
 
     @staticmethod
     def _back(server: socket.socket, client: socket.socket, swallow: threading.Event) -> None:
