@@ -98,8 +98,8 @@ def forget(store: ArchiveStore, keys: ArchiveKeys, row: Any) -> None:
 
 def clean(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> None:
     """Remove the older versions that a process left which died while it rewrote a backup."""
-    if len(store.versions(keys_at)) > 1:
-        saved, etag = _read(store, keys, keys_at)
+    saved, etag = _read(store, keys, keys_at)
+    if saved and len(store.versions(keys_at)) > 1:  # one that a delete marker hides says nothing, and must not go
         store.save(keys_at, _sealed(keys, keys_at, saved), etag)
 
 

@@ -97,12 +97,17 @@ def test_a_hidden_backup_is_written_anew_by_the_daily_run(desk: Desk) -> None:
     assert len(desk.store.versions(desk.keys_at(key))) == 1
 
 
-def test_a_hidden_backup_is_named_where_the_database_is_lost(desk: Desk) -> None:
-    place = desk.keys_at(two(desk))
+def test_a_hidden_backup_is_named_where_the_database_is_lost_and_comes_back_when_it_is_shown(desk: Desk) -> None:
+    key = two(desk)
+    place = desk.keys_at(key)
     hide(desk, place)
     lose(desk)
     with pytest.raises(ArchiveError, match=f"{place}: a delete marker hides it"):
         recover(desk)
+    (marker,) = desk.store._client.list_object_versions(Bucket="archive", Prefix=place)["DeleteMarkers"]
+    desk.store._client.delete_object(Bucket="archive", Key=place, VersionId=marker["VersionId"])
+    assert recover(desk).objects == 1
+    assert names_in(desk, key) == {"Sample Person 0000", "Sample Person 0001"}
 
 
 def test_an_object_that_is_not_as_written_keeps_no_other_one_away(desk: Desk) -> None:
