@@ -200,11 +200,13 @@ def _crypto_erase(desk: Desk, asked: argparse.Namespace) -> int:
 
 
 def _recover(desk: Desk, _asked: argparse.Namespace) -> int:
-    report = recovery.recover(desk.engine, desk.store, desk.keys)
-    with desk.engine.begin() as transaction:
-        counts = {"objects": report.objects, "keys": report.keys, "dropped": report.dropped}
-        given = base(desk.as_of.isoformat(), desk.schedule.sha256)
-        stage(transaction, [given | {"event": "restored", "counts": counts}])
+    def told(report: recovery.Recovery) -> None:
+        with desk.engine.begin() as transaction:
+            counts = {"objects": report.objects, "keys": report.keys, "dropped": report.dropped}
+            given = base(desk.as_of.isoformat(), desk.schedule.sha256)
+            stage(transaction, [given | {"event": "restored", "counts": counts}])
+
+    report = recovery.recover(desk.engine, desk.store, desk.keys, told)
     print(f"{report.objects} objects with {report.keys} keys are back; {report.dropped} destroyed keys left again.")
     return 0
 

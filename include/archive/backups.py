@@ -56,9 +56,8 @@ def create(
     store.create(keys_at, _sealed(keys, keys_at, saved))
 
 
-def listed(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, row: Any) -> bool:
-    """Whether the keys of an object in the bucket are saved; False: they were destroyed, whatever a database says."""
-    ensure(engine, store, keys, row.keys_at)
+def listed(store: ArchiveStore, keys: ArchiveKeys, row: Any) -> bool:
+    """Whether the keys of an object are saved; False: they were destroyed or lost, whatever a database says."""
     return row.object_key in read(store, keys, row.keys_at)
 
 
@@ -69,10 +68,11 @@ def ensure(engine: Engine, store: ArchiveStore, keys: ArchiveKeys, keys_at: str)
     c = archive_object.c
     with engine.connect() as connection:
         rows = connection.execute(
-            select(archive_object).where(c.keys_at == keys_at, c.state.in_(("writing", "checked", "destroying")))
+            select(archive_object).where(c.keys_at == keys_at, c.state.in_(("checked", "destroying")))
         ).all()
         wrapped = {row.object_key: _wrapped(connection, row.object_key) for row in rows}
-    held = {r.object_key: (_facts(r), wrapped[r.object_key]) for r in rows if store.head(r.object_key) is not None}
+    there = {row.object_key for row in rows if row.object_key in store.keys(row.object_key)}
+    held = {row.object_key: (_facts(row), wrapped[row.object_key]) for row in rows if row.object_key in there}
     if held:
         store.save(keys_at, _sealed(keys, keys_at, held), None)
 
@@ -99,7 +99,7 @@ def forget(store: ArchiveStore, keys: ArchiveKeys, row: Any) -> None:
 def clean(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> None:
     """Remove the older versions that a process left which died while it rewrote a backup."""
     saved, etag = _read(store, keys, keys_at)
-    if saved and len(store.versions(keys_at)) > 1:  # one that a delete marker hides says nothing, and must not go
+    if saved and len(store.versions(keys_at)) > 1:
         store.save(keys_at, _sealed(keys, keys_at, saved), etag)
 
 
@@ -136,6 +136,11 @@ def read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> Saved:
 def _read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> tuple[Saved, str | None]:
     found = store.load(keys_at)
     if found is None:
+        if keys_at in store.keys(keys_at):
+            raise ArchiveError(
+                f"Archive object {keys_at}: a delete marker hides it. Remove the marker: an older version lies below. "
+                "Where our database is whole the daily run writes it anew."
+            )
         return {}, None
     body, etag = found
     try:

@@ -124,7 +124,7 @@ def abandon(archive: Archive, row: Any) -> None:
 def settle(archive: Archive, row: Any) -> bool:
     """Look at the store for what an earlier run left in `writing`: finish or abandon it, and return which.
 
-    An object that is there, and whose keys were destroyed, was abandoned before our database was restored.
+    An object that is there, and whose keys are in no backup, was abandoned before our database was restored.
     """
     try:
         head = archive.store.prove(plan_of(row))
@@ -132,7 +132,7 @@ def settle(archive: Archive, row: Any) -> bool:
         raise
     except ArchiveError:
         head = None
-    if head is None or not backups.listed(archive.engine, archive.store, archive.keys, row):
+    if head is None or not backups.listed(archive.store, archive.keys, row):
         abandon(archive, row)
         return False
     finish(archive, [(row, head)])

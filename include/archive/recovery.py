@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from include.archive.keyring import ArchiveKeys
 from include.archive.objects import alone
 from include.archive.store import ArchiveStore, Plan
 from include.archive.trouble import Trouble
-from include.database import among, archive_key, archive_object, archive_record
+from include.database import among, archive_key, archive_object, archive_record, archive_row, archive_wait
 from include.errors import ArchiveError
 
 logger = logging.getLogger(__name__)
@@ -32,23 +32,29 @@ class Recovery:
     without_object: int = 0
 
 
-def recover(engine: Engine, store: ArchiveStore, keys: ArchiveKeys) -> Recovery:
+def recover(
+    engine: Engine, store: ArchiveStore, keys: ArchiveKeys, told: Callable[[Recovery], None] = lambda _report: None
+) -> Recovery:
     """Bring the objects and keys the bucket holds back into a database that lost them; again changes nothing.
 
     A database restored from an older backup also loses again every key that was destroyed after that backup. Nothing
     is packed or destroyed meanwhile. What is not as it was written does not keep the others away: they come back
-    first, then `ArchiveError` names it.
+    first, then `told` hears what was done, then `ArchiveError` names it.
     """
     report, trouble = Recovery(), Trouble()
     with alone(engine, without_staging=True):
         report.dropped += _drop_keys_of_gone(engine, store)
-        for keys_at in list(store.keys(backups.KEYS)):
-            saved: backups.Saved = {}
-            with trouble.of_one():
-                saved = _read(store, keys, keys_at)
-            for facts, wrapped in saved.values():
+        try:
+            for keys_at in list(store.keys(backups.KEYS)):
+                saved: backups.Saved = {}
                 with trouble.of_one():
-                    _recover(engine, store, {**facts, "keys_at": keys_at}, wrapped, report)
+                    backups.clean(store, keys, keys_at)
+                    saved = backups.read(store, keys, keys_at)
+                for facts, wrapped in saved.values():
+                    with trouble.of_one():
+                        _recover(engine, store, {**facts, "keys_at": keys_at}, wrapped, report)
+        finally:
+            told(report)
     logger.info("archive keys recovered: objects=%d keys=%d dropped=%d", report.objects, report.keys, report.dropped)
     trouble.tell(
         f"{report.objects} objects with {report.keys} keys are back, {report.dropped} destroyed keys left again; "
@@ -72,16 +78,6 @@ def _drop_keys_of_gone(engine: Engine, store: ArchiveStore) -> int:
         return connection.execute(delete(archive_key).where(k.object_key.in_(gone))).rowcount
 
 
-def _read(store: ArchiveStore, keys: ArchiveKeys, keys_at: str) -> backups.Saved:
-    backups.clean(store, keys, keys_at)
-    saved = backups.read(store, keys, keys_at)
-    if not saved:
-        raise ArchiveError(
-            f"Archive object {keys_at}: a delete marker hides it. Remove the marker: an older version lies below it."
-        )
-    return saved
-
-
 def _recover(
     engine: Engine, store: ArchiveStore, facts: dict[str, Any], wrapped: Mapping[str, bytes], report: Recovery
 ) -> None:
@@ -101,6 +97,8 @@ def _bring_back(
 ) -> None:
     key = facts["object_key"]
     if store.head(key) is None:
+        if key in store.keys(key):
+            raise ArchiveError(f"Archive object {key}: a delete marker hides it. Remove the marker.")
         report.without_object += 1
         return
     until = None if facts["legal_hold"] else facts["retain_until"]
@@ -119,10 +117,17 @@ def _bring_back(
 
 
 def _drop(engine: Engine, key: str, state: str, wrapped: Collection[str]) -> int:
-    k, r = archive_key.c, archive_record.c
+    k, r, s, w = archive_key.c, archive_record.c, archive_row.c, archive_wait.c
     with engine.begin() as connection:
         gone = connection.execute(delete(archive_key).where(k.object_key == key, ~among(k.archive_tag, wrapped)))
-        if state == "checked":
+        if state == "writing":
+            # What was staged of it is what the destroyed key opened, and would be packed under another one.
+            here = (s.object_key == key, ~among(s.archive_tag, wrapped))
+            connection.execute(
+                delete(archive_wait).where(*here, w.record_sha256 == s.record_sha256, w.rule_id == s.rule_id)
+            )
+            connection.execute(delete(archive_row).where(*here))
+        else:
             # A record that nothing opens any more is not archived: if it comes again, it is packed again.
             connection.execute(delete(archive_record).where(r.object_key == key, ~among(r.archive_tag, wrapped)))
     return gone.rowcount

@@ -166,6 +166,7 @@ class ArchiveStore:
         """
         free: dict[str, str] = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"}
         sha256 = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        older = self.versions(key)
         try:
             with self._calling("save a key backup", passing=WRITTEN_BEFORE):
                 self._client.put_object(
@@ -178,7 +179,7 @@ class ArchiveStore:
         head = self.head(key)
         if head is None or head.sha256 != sha256:
             raise ArchiveError(f"Archive object {key}: it is not there as it was written.")
-        self._delete(key, [v for v in self.versions(key) if v != head.version_id])
+        self._delete(key, [v for v in older if v != head.version_id])
         if self.versions(key) != [head.version_id]:
             raise ArchiveError(f"Archive object {key}: an older version is still listed after deletion.")
 

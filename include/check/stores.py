@@ -6,6 +6,7 @@ that does not exist ends in NoSuchKey where the right is there, and in AccessDen
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from uuid import uuid4
 from include.archive.store import ArchiveStore
 from include.check import Line, Setup, have, tried
 from include.connections import Connection, s3_client
-from include.errors import ConfigurationError, Unreachable
+from include.errors import ArchiveError, ConfigurationError, Unreachable
 from include.evidence.store import EvidenceStore
 from include.policy.schedule import Schedule
 
@@ -58,9 +59,10 @@ def _archive(found: Connection, setup: Setup) -> Iterator[tuple[str, Callable[[]
         store, key = ArchiveStore.of(found), f"retention-check/{uuid4().hex}"
         store.save(key, BODY, None)
         try:
-            found_body, _ = store.load(key) or (b"", "")
+            found_body, etag = store.load(key) or (b"", "")
             if found_body != BODY:
                 raise ConfigurationError(f"Bucket {store.bucket} returns other bytes than were written.")
+            _only_what_was_read(store, key, etag)
             _once(found, key)
             _may_lock(found, "GOVERNANCE", setup)
         finally:
@@ -69,6 +71,14 @@ def _archive(found: Connection, setup: Setup) -> Iterator[tuple[str, Callable[[]
 
     yield "versioning and Object Lock are on", bucket
     yield "a canary can be written, read, locked and removed", canary
+
+
+def _only_what_was_read(store: ArchiveStore, key: str, etag: str) -> None:
+    """Refuse a store that ignores `If-Match`: a key backup could be overwritten by an older one."""
+    store.save(key, BODY + BODY, etag)
+    with contextlib.suppress(ArchiveError):
+        store.save(key, BODY, etag)
+        raise ConfigurationError(f"Bucket {store.bucket} overwrites what was not read (it ignores If-Match).")
 
 
 def _evidence(found: Connection, setup: Setup) -> Iterator[tuple[str, Callable[[], str]]]:

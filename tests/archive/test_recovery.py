@@ -7,17 +7,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 
 from include.archive import backups, recovery
 from include.archive.erasure import crypto_erase
 from include.archive.objects import ONE_PACKER
 from include.archive.store import ArchiveStore
-from include.database import archive_object
+from include.database import (
+    archive_key,
+    archive_key_erasure,
+    archive_link,
+    archive_object,
+    archive_record,
+    archive_row,
+    archive_wait,
+)
 from include.errors import ArchiveError
 from include.sandbox.servers import S3Server
 from tests.archive.conftest import TODAY, Desk, payment, short
-from tests.archive.test_backups import kept_of, lose, restored, shared, two
+from tests.archive.test_backups import kept_of, lose, shared, two
 from tests.archive.test_disposal import names_in
 from tests.conftest import s3_server
 
@@ -139,6 +147,68 @@ def test_an_object_abandoned_before_a_restore_is_abandoned_again_and_its_rows_ar
     assert all(kept_of(desk, row.object_key) == {"a0", "a1"} for row in checked)
 
 
+def test_an_object_whose_whole_backup_went_before_a_restore_is_abandoned_again(desk: Desk) -> None:
+    desk.stage("a0", payment(0), terms_of=short(3600))
+    with pytest.raises(RuntimeError):
+        desk.pack(store=Watched(desk.store, "prove", _die))
+    (writing,) = desk.rows("archive_object")
+    backups.forget(desk.store, desk.keys, writing)
+    assert desk.store.versions(writing.keys_at) == []
+    report = desk.pack()
+    assert (report.resumed, report.abandoned, report.objects) == (0, 1, 1)
+    assert desk.store.versions(writing.keys_at) == []
+
+
+def test_a_hidden_backup_stops_whoever_would_rewrite_or_remove_it(desk: Desk) -> None:
+    first, _ = shared(desk)
+    place = desk.keys_at(first)
+    row = next(r for r in desk.rows("archive_object") if r.object_key == first)
+    hide(desk, place)
+    before = desk.store.versions(place)
+    for act in (
+        lambda: backups.forget(desk.store, desk.keys, row),
+        lambda: backups.drop(desk.store, desk.keys, place, desk.keys.tag("a0")),
+        lambda: backups.clean(desk.store, desk.keys, place),
+        lambda: backups.destroyed(desk.store, desk.keys, row, desk.keys.tag("a0")),
+    ):
+        with pytest.raises(ArchiveError, match="a delete marker hides it"):
+            act()
+    assert desk.store.versions(place) == before
+
+
+def test_a_hidden_object_is_named_where_the_database_is_lost(desk: Desk) -> None:
+    key = two(desk)
+    hide(desk, key)
+    lose(desk)
+    with pytest.raises(ArchiveError, match=f"{key}: a delete marker hides it"):
+        recover(desk)
+
+
+def test_what_was_recovered_is_told_also_where_something_could_not_be(desk: Desk) -> None:
+    first, other = shared(desk)
+    hide(desk, other)
+    lose(desk)
+    heard: list[recovery.Recovery] = []
+    with pytest.raises(ArchiveError):
+        recovery.recover(desk.engine, desk.store, desk.keys, heard.append)
+    assert [(r.objects, r.keys) for r in heard] == [(1, 2)]
+    assert names_in(desk, first) == {"Sample Person 0000", "Sample Person 0001"}
+
+
+def test_what_another_one_wrote_after_our_proof_is_not_removed_with_the_older_versions(desk: Desk) -> None:
+    place = "keys/contested.jsonl"
+    desk.store.create(place, b"1")
+    _, etag = desk.store.load(place) or (b"", "")
+
+    def overtaken(key: str, _versions: Any) -> None:
+        _, seen = desk.store.load(key) or (b"", "")
+        desk.store._client.put_object(Bucket="archive", Key=key, Body=b"3", IfMatch=seen)
+
+    with pytest.raises(ArchiveError, match="still listed"):
+        Watched(desk.store, "_delete", overtaken).save(place, b"2", etag)
+    assert (desk.store.load(place) or (b"",))[0] == b"3"
+
+
 def test_what_was_read_before_somebody_else_wrote_is_not_written_over_it(desk: Desk) -> None:
     first, other = shared(desk)
     row = next(r for r in desk.rows("archive_object") if r.object_key == first)
@@ -158,12 +228,29 @@ def test_what_was_read_before_somebody_else_wrote_is_not_written_over_it(desk: D
 
 
 def test_a_key_destroyed_after_a_dump_leaves_an_object_that_the_dump_calls_writing(desk: Desk) -> None:
-    key = two(desk)
-    restored(desk, lambda: erase(desk, "a0"))
+    """With the rows the dump still has of it: they would be packed again, or be called archived with no key."""
+    for n in range(2):
+        desk.stage(f"a{n}", payment(n), terms_of=short(3600))
+    with pytest.raises(RuntimeError):
+        desk.pack(store=Watched(desk.store, "prove", _die))
+    dump = {
+        t: [r._asdict() for r in desk.rows(t.name)] for t in (archive_object, archive_key, archive_row, archive_wait)
+    }
+    assert desk.pack().resumed == 1
+    desk.close()
+    assert erase(desk, "a0") == 1
     with desk.engine.begin() as connection:
-        connection.execute(archive_object.update().values(state="writing"))
+        for table in (archive_link, archive_record, archive_key_erasure, *reversed(dump)):
+            connection.execute(delete(table))
+        for table, rows in dump.items():
+            connection.execute(insert(table), rows)
     assert recover(desk).dropped == 1
-    desk.pack()
+    only = {desk.keys.tag("a1")}
+    assert {r.archive_tag for r in desk.rows("archive_row")} == only
+    assert desk.count("archive_wait") == 1
+    assert desk.pack().resumed == 1
+    assert {r.archive_tag for r in desk.rows("archive_record")} == only
+    (key,) = [r.object_key for r in desk.rows("archive_object")]
     assert names_in(desk, key) == {"Sample Person 0001"}
 
 
