@@ -54,7 +54,6 @@ AT_ONCE = 16
 WRITERS = 3
 _Group = tuple[str, date]
 
-
 logger = logging.getLogger(__name__)
 
 

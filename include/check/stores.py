@@ -78,7 +78,10 @@ def _only_what_was_read(store: ArchiveStore, key: str, etag: str) -> None:
     store.save(key, BODY + BODY, etag)
     with contextlib.suppress(ArchiveError):
         store.save(key, BODY, etag)
-        raise ConfigurationError(f"Bucket {store.bucket} overwrites what was not read (it ignores If-Match).")
+        raise ConfigurationError(
+            f"Bucket {store.bucket}: an object was overwritten by somebody who had read an older one. Use a store that "
+            "honours If-Match; without it a destroyed key could come back into its backup."
+        )
 
 
 def _evidence(found: Connection, setup: Setup) -> Iterator[tuple[str, Callable[[], str]]]:
